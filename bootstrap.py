@@ -1,0 +1,435 @@
+"""Set up Connectory in a checkout and run it: `python3 bootstrap.py demo`.
+
+For a machine with nothing but Python and git. Only the standard library is used here, everything
+that is installed goes into `.venv` beside this file, and the system's Python stays as it was.
+`make demo` is the same as `python3 bootstrap.py demo`, and so on for every other command.
+"""
+
+from __future__ import annotations
+
+import sys
+
+OLDEST = (3, 11)
+
+# Before any other import, and in syntax that Python 3.8 still reads: an old Python has to get this
+# sentence, not the traceback of whatever it lacks first.
+if sys.version_info < OLDEST:
+    sys.exit(
+        "bootstrap: Connectory needs Python {0}.{1} or newer, and {2} is Python {3}.{4};"
+        " call a newer one by its name, such as: python{0}.{1} bootstrap.py demo".format(
+            *OLDEST, sys.executable, *sys.version_info
+        )
+    )
+
+import argparse
+import configparser
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import html
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import tomllib
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+LOCKS = ROOT / "requirements"
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STATE = VENV / "connectory.json"  # inside .venv, so that it goes when .venv goes
+WORKSHOP = ROOT / ".bootstrap"
+LOG = WORKSHOP / "install.log"
+
+# The interpreter itself when this runs inside a virtual environment, which may be the very one
+# that has to be made anew.
+BASE_PYTHON = getattr(sys, "_base_executable", sys.executable)
+
+# Settings that would send an install somewhere else than into .venv.
+MISLEADING = frozenset(
+    {
+        "PIP_PREFIX",
+        "PIP_REQUIRE_HASHES",  # this checkout itself has no hash
+        "PIP_ROOT",
+        "PIP_TARGET",
+        "PIP_USER",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "UV_REQUIRE_HASHES",
+        "UV_SYSTEM_PYTHON",
+    }
+)
+UNREACHABLE = re.compile(
+    r"name resolution|name or service not known|dns error|failed to establish a new connection"
+    r"|connection refused|network is unreachable|error sending request|timed out",
+    re.IGNORECASE,
+)
+
+
+class BootstrapError(Exception):
+    """What is missing or went wrong, in one line for a person."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One word of the command line: what it needs installed, what it runs, what help says."""
+
+    lock: str
+    run: Callable[[Sequence[str]], int]
+    text: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="bootstrap.py",
+        description="Set up Connectory in this checkout and run it.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"  {name:<15}{command.text}" for name, command in COMMANDS.items()),
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of those below")
+    parser.add_argument(
+        "rest", nargs=argparse.REMAINDER, metavar="...", help="handed on to what the command runs"
+    )
+    chosen = parser.parse_args(arguments)
+    command = COMMANDS[chosen.command]
+    try:
+        if not shutil.which("git"):
+            raise BootstrapError("git is missing; on Debian and Ubuntu: apt install git")
+        install(command.lock)
+        return command.run(chosen.rest)
+    except (BootstrapError, OSError) as error:
+        print(f"bootstrap: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bootstrap: interrupted", file=sys.stderr)
+        return 130
+
+
+# Installing
+
+
+def install(lock: str) -> None:
+    """Bring .venv to what a lock file says; next to free when it is there already."""
+    if is_installed(lock):
+        return
+    WORKSHOP.mkdir(exist_ok=True)
+    with one_at_a_time(), LOG.open("w", encoding="utf-8"):
+        if is_installed(lock):  # by the start that this one waited for
+            return
+        began = time.monotonic()
+        say(f"Installing {len(pins(lock))} packages into {VENV}")
+        STATE.unlink(missing_ok=True)  # what is interrupted from here on starts over
+        prepare_venv()
+        fill_venv(lock)
+        record(lock)
+        say(f"Installed in {time.monotonic() - began:.0f} s")
+
+
+def is_installed(lock: str) -> bool:
+    """Say whether the last install that finished brought what a lock file wants."""
+    try:
+        state = json.loads(STATE.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    # The development set holds the runtime's packages in the same versions.
+    return (
+        state["lock"] in {lock, "dev"}
+        and state["fingerprint"] == fingerprint(state["lock"])
+        and PYTHON.exists()
+    )
+
+
+def record(lock: str) -> None:
+    """Remember a finished install, in one step: there is no half of this file."""
+    state = {"root": str(ROOT), "lock": lock, "fingerprint": fingerprint(lock)}
+    draft = STATE.with_suffix(".draft")
+    draft.write_text(json.dumps(state), encoding="utf-8")
+    draft.replace(STATE)
+
+
+def fingerprint(lock: str) -> str:
+    """Name everything that decides what an install brings."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    parts = (
+        (LOCKS / f"{lock}.txt").read_text(encoding="utf-8"),
+        json.dumps(project, sort_keys=True),
+        (ROOT / "src" / "connectory" / "__init__.py").read_text(encoding="utf-8"),  # the version
+        sys.version,
+        str(ROOT),  # scripts name the place that they were installed to
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one install run at a time: two terminals may well start at once."""
+    with (WORKSHOP / "lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another install in this checkout")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def prepare_venv() -> None:
+    """Make .venv, or keep the one that is there when it is of this Python and in its place."""
+    if PYTHON.exists() and venv_version() == sys.version_info[:2] and not moved():
+        return
+    if VENV.is_symlink() or VENV.is_file():
+        VENV.unlink()
+    elif VENV.exists():
+        shutil.rmtree(VENV)
+    if not importlib.util.find_spec("venv"):
+        raise BootstrapError(no_pip())
+    if not logged([BASE_PYTHON, "-m", "venv", "--without-pip", str(VENV)]):
+        raise BootstrapError(f"{VENV} could not be made: {failure()}")
+
+
+def venv_version() -> tuple[int, int] | None:
+    """Return the version of Python that .venv was made with."""
+    try:
+        text = (VENV / "pyvenv.cfg").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    found = re.search(r"^version(?:_info)? *= *(\d+)\.(\d+)", text, re.MULTILINE)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def moved() -> bool:
+    """Say whether .venv came here with a copied or renamed checkout: its scripts name the old."""
+    activate = VENV / "bin" / "activate"
+    return activate.exists() and str(VENV) not in activate.read_text(encoding="utf-8")
+
+
+def fill_venv(lock: str) -> None:
+    """Install a lock file's packages and this checkout into .venv."""
+    steps = (
+        ["--require-hashes", "--no-deps", "-r", str(LOCKS / f"{lock}.txt")],
+        ["--no-deps", "--no-build-isolation", "-e", "."],
+    )
+    for command in installers():
+        if all(logged([*command, "--quiet", *step]) for step in steps):
+            return
+    raise BootstrapError(failure())
+
+
+def installers() -> Iterator[list[str]]:
+    """Give the commands that can install, the quickest first; the next one is for a failure."""
+    uv = shutil.which("uv")
+    if uv:
+        # uv does not read pip's configuration (mirrors, certificates), so pip has the last word.
+        yield [uv, "pip", "install", "--python", str(PYTHON)]
+    if logged([str(PYTHON), "-m", "pip", "--version"]) or (
+        importlib.util.find_spec("ensurepip") and logged([str(PYTHON), "-m", "ensurepip"])
+    ):
+        yield [str(PYTHON), "-m", "pip", "install"]
+    elif importlib.util.find_spec("pip"):
+        yield [BASE_PYTHON, "-m", "pip", "--python", str(PYTHON), "install"]
+    elif not uv:
+        yield [str(PYTHON), str(fetched_pip() / "pip"), "install"]
+
+
+def logged(command: Sequence[str]) -> bool:
+    """Run a command that installs, its output to the log; say whether it worked."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in MISLEADING},
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+    }
+    with LOG.open("a", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        return process.wait() == 0
+
+
+def failure() -> str:
+    """Give the reason of the last failed command in one line."""
+    text = LOG.read_text(encoding="utf-8", errors="replace")
+    if UNREACHABLE.search(text):
+        reason = "the package index could not be reached; is there a network?"
+    else:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().startswith("error")]
+        reason = (errors or lines or ["the install failed without a word"])[-1]
+    return f"{reason} (all of it: {LOG})"
+
+
+# Where there is no pip at all
+
+
+def no_pip() -> str:
+    """Tell how to mend a Python that came without pip."""
+    return (
+        f"{BASE_PYTHON} has neither pip nor ensurepip, so nothing can be installed;"
+        " on Debian and Ubuntu: apt install python3-venv"
+    )
+
+
+def fetched_pip() -> Path:
+    """Fetch pip's wheel from the index that pip is configured for, and check it by the lock.
+
+    A wheel of pip runs as it is, so nothing has to be unpacked.
+    """
+    index = configured_index(os.environ, Path.home())
+    if not index:
+        raise BootstrapError(no_pip())
+    version, hashes = pins("pip")["pip"]
+    name = f"pip-{version}-py3-none-any.whl"
+    page_address = f"{index.rstrip('/')}/pip/"
+    page = fetched(page_address).decode()
+    links = [html.unescape(link) for link in re.findall(r'href="([^"]+)"', page)]
+    link = next((each for each in links if name in each), None)
+    if not link:
+        raise BootstrapError(f"{no_pip()} (and {page_address} has no {name})")
+    wheel = fetched(urllib.parse.urljoin(page_address, link))
+    if hashlib.sha256(wheel).hexdigest() not in hashes:
+        raise BootstrapError(f"{name} from {page_address} is not the one of the lock file")
+    path = WORKSHOP / name
+    path.write_bytes(wheel)
+    return path
+
+
+def fetched(address: str) -> bytes:
+    """Read an address of the configured package index."""
+    request = urllib.request.Request(address, headers={"Accept": "text/html, */*"})  # noqa: S310 (the address is the user's own configuration)
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return bytes(answer.read())
+
+
+def configured_index(environment: Mapping[str, str], home: Path) -> str | None:
+    """Return the package index of pip's environment or configuration files."""
+    for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+        if environment.get(name):
+            return environment[name]
+    files = (
+        Path("/etc/pip.conf"),
+        home / ".pip" / "pip.conf",
+        home / ".config" / "pip" / "pip.conf",
+        Path(environment.get("PIP_CONFIG_FILE", os.devnull)),
+    )
+    configuration = configparser.ConfigParser(interpolation=None, strict=False)
+    configuration.read(files, encoding="utf-8")
+    found = (
+        configuration.get(section, key, fallback=None)
+        for section in ("install", "global")
+        for key in ("index-url", "index_url")
+    )
+    return next((value for value in found if value), None)
+
+
+def pins(lock: str) -> dict[str, tuple[str, list[str]]]:
+    """Read a lock file: the version and the hashes of each package."""
+    text = (LOCKS / f"{lock}.txt").read_text(encoding="utf-8")
+    entries = re.findall(r"^(\S+?)==([^\s;]+)(.*(?:\n +--hash.*)*)", text, re.MULTILINE)
+    return {
+        name: (version, re.findall(r"--hash=sha256:([0-9a-f]{64})", rest))
+        for name, version, rest in entries
+    }
+
+
+# Running
+
+
+def nothing(_: Sequence[str]) -> int:
+    """Have installed."""
+    return 0
+
+
+def demo(rest: Sequence[str]) -> int:
+    """Become the server with the demo's data, so that signals reach it and not this process."""
+    script = str(VENV / "bin" / "connectory")
+    os.execv(script, [script, "serve", "--demo", *rest])
+
+
+def module(*arguments: str) -> Callable[[Sequence[str]], int]:
+    """Make a command that becomes a Python module at the root of the checkout."""
+
+    def run(rest: Sequence[str]) -> int:
+        os.chdir(ROOT)
+        os.execv(PYTHON, [str(PYTHON), "-m", *arguments, *rest])
+
+    return run
+
+
+def check(_: Sequence[str]) -> int:
+    """Run every check, also after one that failed, and name those that did."""
+    checks = (
+        ("ruff", "format", "--check", "."),
+        ("ruff", "check", "."),
+        ("mypy",),
+        ("lint-imports",),
+    )
+    failed = []
+    for name, *arguments in checks:
+        say(f"$ {' '.join((name, *arguments))}")
+        if subprocess.run([VENV / "bin" / name, *arguments], cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    if failed:
+        raise BootstrapError(f"failed: {', '.join(failed)}")
+    return 0
+
+
+def lock_files(rest: Sequence[str]) -> int:
+    """Write the lock files anew; --upgrade takes newer versions."""
+    uv = shutil.which("uv") or str(WORKSHOP / "uv" / "bin" / "uv")
+    if not Path(uv).exists():
+        target = str(WORKSHOP / "uv")
+        if not logged([str(PYTHON), "-m", "pip", "install", "--quiet", "--target", target, "uv"]):
+            raise BootstrapError(failure())
+    for lock, sources in LOCK_SOURCES.items():
+        compiling = [
+            *(uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+            *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-config"),
+            *("--custom-compile-command", "make lock"),
+            *("--output-file", f"requirements/{lock}.txt"),
+            *sources,
+            *rest,
+        ]
+        subprocess.run(compiling, cwd=ROOT, check=True)
+    return 0
+
+
+def say(text: str) -> None:
+    """Tell a person what goes on; standard output belongs to what is run."""
+    print(text, file=sys.stderr, flush=True)
+
+
+LOCK_SOURCES = {
+    "run": ("pyproject.toml", "--group", "build"),
+    "dev": ("pyproject.toml", "--group", "dev", "--constraints", "requirements/run.txt"),
+    "pip": ("requirements/pip.in",),
+}
+
+# Two at a time: a machine with two cores is what the time limits are measured on.
+PYTEST = ("pytest", "-n", "2", "--cov", "--cov-report=term:skip-covered", "-m")
+
+COMMANDS = {
+    "demo": Command("run", demo, "start the server with demo data; the first start installs"),
+    "install": Command("dev", nothing, "install everything into .venv, development tools too"),
+    "test": Command("dev", module(*PYTEST, "not long"), "run the tests"),
+    "test-long": Command("dev", module(*PYTEST, "long"), "run the crash and soak tests"),
+    "check": Command("dev", check, "check formatting, style, types and imports"),
+    "bench": Command("dev", module("bench"), "measure, and compare with the rivals"),
+    "bench-million": Command("dev", module("bench", "--million"), "measure with 1,000,000"),
+    "docs": Command("dev", module("mkdocs", "build", "--strict"), "build the docs into site/"),
+    "lock": Command("dev", lock_files, "write requirements/*.txt anew from pyproject.toml"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
