@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import sys
 
-OLDEST = (3, 11)
-
 # Before any other import, and in syntax that Python 3.8 still reads: an old Python has to get this
 # sentence, not the traceback of whatever it lacks first.
-if sys.version_info < OLDEST:
+if sys.version_info < (3, 11):  # noqa: UP036 (nothing has looked at the version yet)
     sys.exit(
-        "bootstrap: Connectory needs Python {0}.{1} or newer, and {2} is Python {3}.{4};"
-        " call a newer one by its name, such as: python{0}.{1} bootstrap.py demo".format(
-            *OLDEST, sys.executable, *sys.version_info
+        "bootstrap: Connectory needs Python 3.11 or newer, and {} is Python {}.{};"
+        " call a newer one by its name, such as: python3.12 bootstrap.py demo".format(
+            sys.executable, *sys.version_info[:2]
         )
     )
 
@@ -32,6 +30,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -48,6 +47,7 @@ PYTHON = VENV / "bin" / "python"
 STATE = VENV / "connectory.json"  # inside .venv, so that it goes when .venv goes
 WORKSHOP = ROOT / ".bootstrap"
 LOG = WORKSHOP / "install.log"
+PROMPT = "\n$ "  # starts each command in the log
 
 # The interpreter itself when this runs inside a virtual environment, which may be the very one
 # that has to be made anew.
@@ -102,16 +102,26 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     command = COMMANDS[chosen.command]
     try:
-        if not shutil.which("git"):
-            raise BootstrapError("git is missing; on Debian and Ubuntu: apt install git")
+        require_git()
         install(command.lock)
         return command.run(chosen.rest)
     except (BootstrapError, OSError) as error:
-        print(f"bootstrap: {error}", file=sys.stderr)
+        say(f"bootstrap: {error}")
         return 1
     except KeyboardInterrupt:
-        print("bootstrap: interrupted", file=sys.stderr)
+        say("bootstrap: interrupted")
         return 130
+
+
+def require_git() -> None:
+    """Refuse to go on without git: a connector is a tag of a git repository."""
+    if not shutil.which("git"):
+        raise BootstrapError("git is missing; on Debian and Ubuntu: apt install git")
+
+
+def say(text: str) -> None:
+    """Tell a person what goes on; standard output belongs to what is run."""
+    print(text, file=sys.stderr, flush=True)
 
 
 # Installing
@@ -122,13 +132,14 @@ def install(lock: str) -> None:
     if is_installed(lock):
         return
     WORKSHOP.mkdir(exist_ok=True)
-    with one_at_a_time(), LOG.open("w", encoding="utf-8"):
+    with one_at_a_time():
         if is_installed(lock):  # by the start that this one waited for
             return
         began = time.monotonic()
-        say(f"Installing {len(pins(lock))} packages into {VENV}")
-        STATE.unlink(missing_ok=True)  # what is interrupted from here on starts over
+        say(f"Installing {len(pins(lock))} packages into {VENV}; this may take a minute, once")
+        LOG.write_text("", encoding="utf-8")
         prepare_venv()
+        STATE.unlink(missing_ok=True)  # what is interrupted from here on starts over
         fill_venv(lock)
         record(lock)
         say(f"Installed in {time.monotonic() - began:.0f} s")
@@ -136,22 +147,40 @@ def install(lock: str) -> None:
 
 def is_installed(lock: str) -> bool:
     """Say whether the last install that finished brought what a lock file wants."""
-    try:
-        state = json.loads(STATE.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
+    state = recorded()
     # The development set holds the runtime's packages in the same versions.
     return (
-        state["lock"] in {lock, "dev"}
-        and state["fingerprint"] == fingerprint(state["lock"])
-        and PYTHON.exists()
+        state.get("lock") in {lock, "dev"}
+        and state.get("fingerprint") == fingerprint(state["lock"])
+        and is_in_place(state)
     )
 
 
+def is_in_place(state: Mapping[str, str]) -> bool:
+    """Say whether .venv is a finished one, of this Python and made where it is.
+
+    One that came along with a copied or renamed checkout has scripts that name the old place.
+    """
+    return state.items() >= place().items() and PYTHON.exists()
+
+
+def place() -> dict[str, str]:
+    """Name what a virtual environment is bound to."""
+    return {"python": sys.implementation.cache_tag, "root": str(ROOT)}
+
+
+def recorded() -> dict[str, str]:
+    """Return what the last finished install recorded."""
+    try:
+        return dict(json.loads(STATE.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+
+
 def record(lock: str) -> None:
-    """Remember a finished install, in one step: there is no half of this file."""
-    state = {"root": str(ROOT), "lock": lock, "fingerprint": fingerprint(lock)}
+    """Record a finished install, in one step: there is never half of this file."""
     draft = STATE.with_suffix(".draft")
+    state = {**place(), "lock": lock, "fingerprint": fingerprint(lock)}
     draft.write_text(json.dumps(state), encoding="utf-8")
     draft.replace(STATE)
 
@@ -161,10 +190,8 @@ def fingerprint(lock: str) -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     parts = (
         (LOCKS / f"{lock}.txt").read_text(encoding="utf-8"),
-        json.dumps(project, sort_keys=True),
         (ROOT / "src" / "connectory" / "__init__.py").read_text(encoding="utf-8"),  # the version
-        sys.version,
-        str(ROOT),  # scripts name the place that they were installed to
+        json.dumps(project, sort_keys=True),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -182,8 +209,8 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def prepare_venv() -> None:
-    """Make .venv, or keep the one that is there when it is of this Python and in its place."""
-    if PYTHON.exists() and venv_version() == sys.version_info[:2] and not moved():
+    """Make .venv, or keep the one that is there when a finished install left it."""
+    if is_in_place(recorded()):
         return
     if VENV.is_symlink() or VENV.is_file():
         VENV.unlink()
@@ -193,22 +220,6 @@ def prepare_venv() -> None:
         raise BootstrapError(no_pip())
     if not logged([BASE_PYTHON, "-m", "venv", "--without-pip", str(VENV)]):
         raise BootstrapError(f"{VENV} could not be made: {failure()}")
-
-
-def venv_version() -> tuple[int, int] | None:
-    """Return the version of Python that .venv was made with."""
-    try:
-        text = (VENV / "pyvenv.cfg").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    found = re.search(r"^version(?:_info)? *= *(\d+)\.(\d+)", text, re.MULTILINE)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def moved() -> bool:
-    """Say whether .venv came here with a copied or renamed checkout: its scripts name the old."""
-    activate = VENV / "bin" / "activate"
-    return activate.exists() and str(VENV) not in activate.read_text(encoding="utf-8")
 
 
 def fill_venv(lock: str) -> None:
@@ -224,7 +235,7 @@ def fill_venv(lock: str) -> None:
 
 
 def installers() -> Iterator[list[str]]:
-    """Give the commands that can install, the quickest first; the next one is for a failure."""
+    """Give the commands that can install, the quickest first; the next is for when one fails."""
     uv = shutil.which("uv")
     if uv:
         # uv does not read pip's configuration (mirrors, certificates), so pip has the last word.
@@ -240,34 +251,33 @@ def installers() -> Iterator[list[str]]:
 
 
 def logged(command: Sequence[str]) -> bool:
-    """Run a command that installs, its output to the log; say whether it worked."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in MISLEADING},
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-    }
+    """Run a command of an install, with its output to the log; say whether it worked."""
+    environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
+    environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     with LOG.open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(
+        log.write(f"{PROMPT}{shlex.join(command)}\n")
+        log.flush()
+        return not subprocess.run(
             command,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-        )
-        return process.wait() == 0
+            check=False,
+        ).returncode
 
 
 def failure() -> str:
-    """Give the reason of the last failed command in one line."""
-    text = LOG.read_text(encoding="utf-8", errors="replace")
+    """Give the reason why the last command of an install failed, in one line."""
+    text = LOG.read_text(encoding="utf-8", errors="replace").rpartition(PROMPT)[2]
     if UNREACHABLE.search(text):
         reason = "the package index could not be reached; is there a network?"
     else:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")]
         reason = (errors or lines or ["the install failed without a word"])[-1]
-    return f"{reason} (all of it: {LOG})"
+    return f"{reason} (the whole output: {LOG})"
 
 
 # Where there is no pip at all
@@ -307,7 +317,8 @@ def fetched_pip() -> Path:
 
 def fetched(address: str) -> bytes:
     """Read an address of the configured package index."""
-    request = urllib.request.Request(address, headers={"Accept": "text/html, */*"})  # noqa: S310 (the address is the user's own configuration)
+    # Whatever scheme the user configured is the one that pip would use too.
+    request = urllib.request.Request(address, headers={"Accept": "text/html, */*"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return bytes(answer.read())
 
@@ -367,6 +378,12 @@ def module(*arguments: str) -> Callable[[Sequence[str]], int]:
     return run
 
 
+def docs(rest: Sequence[str]) -> int:
+    """Build the documentation; a broken link fails the build."""
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")  # the theme's notice about its own future
+    return module("mkdocs", "build", "--strict")(rest)
+
+
 def check(_: Sequence[str]) -> int:
     """Run every check, also after one that failed, and name those that did."""
     checks = (
@@ -401,13 +418,9 @@ def lock_files(rest: Sequence[str]) -> int:
             *sources,
             *rest,
         ]
-        subprocess.run(compiling, cwd=ROOT, check=True)
+        if subprocess.run(compiling, cwd=ROOT, check=False).returncode:
+            raise BootstrapError(f"requirements/{lock}.txt could not be written")
     return 0
-
-
-def say(text: str) -> None:
-    """Tell a person what goes on; standard output belongs to what is run."""
-    print(text, file=sys.stderr, flush=True)
 
 
 LOCK_SOURCES = {
@@ -427,7 +440,7 @@ COMMANDS = {
     "check": Command("dev", check, "check formatting, style, types and imports"),
     "bench": Command("dev", module("bench"), "measure, and compare with the rivals"),
     "bench-million": Command("dev", module("bench", "--million"), "measure with 1,000,000"),
-    "docs": Command("dev", module("mkdocs", "build", "--strict"), "build the docs into site/"),
+    "docs": Command("dev", docs, "build the docs into site/"),
     "lock": Command("dev", lock_files, "write requirements/*.txt anew from pyproject.toml"),
 }
 
