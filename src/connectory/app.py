@@ -1,0 +1,148 @@
+"""The composition root: the only place where the objects of a node are made and joined."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+
+from starlette.middleware.cors import CORSMiddleware
+
+from connectory import __version__
+from connectory.catalogue import endpoints as catalogue_endpoints
+from connectory.catalogue.service import Catalogue
+from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.feed import Follower, Freshness
+from connectory.http import reference, server
+from connectory.http.application import Application
+from connectory.http.requestlog import Measures
+from connectory.http.table import Endpoint
+from connectory.identity import endpoints as identity_endpoints
+from connectory.identity.service import Identity
+from connectory.kernel.clock import Clock
+from connectory.operations import endpoints as operations_endpoints
+from connectory.operations.metrics import Metrics
+from connectory.operations.readiness import Readiness
+from connectory.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Node:
+    """The parts of one node, joined."""
+
+    settings: Settings
+    database: Database
+    identity: Identity
+    catalogue: Catalogue
+    follower: Follower
+    readiness: Readiness
+    endpoints: Sequence[Endpoint]
+    application: server.Asgi
+
+
+def compose(
+    settings: Settings, database: Database, clock: Clock, more: Sequence[Endpoint] = ()
+) -> Node:
+    """Make a node; `more` are endpoints that a test or a benchmark adds to the table."""
+    freshness = Freshness()
+    identity = Identity(database, freshness, clock, settings.token_seconds)
+    catalogue = Catalogue(database, settings.cache_bytes)
+    measures = Measures()
+    readiness = Readiness(database)
+    endpoints = [
+        *catalogue_endpoints.endpoints(catalogue),
+        *identity_endpoints.endpoints(identity),
+        *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database)),
+        *more,
+    ]
+    endpoints += reference.endpoints(endpoints, version=__version__)
+    return Node(
+        settings=settings,
+        database=database,
+        identity=identity,
+        catalogue=catalogue,
+        follower=Follower(database, (identity, catalogue), freshness),
+        readiness=readiness,
+        endpoints=endpoints,
+        application=_with_cors(
+            Application(
+                endpoints, identity, settings, measures, unavailable=(DatabaseUnavailable,)
+            ),
+            settings,
+        ),
+    )
+
+
+async def serve(
+    node: Node, *, host: str, port: int, listening: Callable[[], None], stop: asyncio.Event
+) -> None:
+    """Serve a node's endpoints until `stop` is set; then finish what was accepted."""
+    settings = node.settings
+    stopped = asyncio.Event()
+    async with node.follower.following():
+        background = (
+            asyncio.create_task(node.identity.sweep_forever(), name="sweep"),
+            asyncio.create_task(_drain(node, stop, stopped), name="drain"),
+        )
+        try:
+            await server.serve(
+                node.application,
+                host=host,
+                port=port,
+                read_timeout=settings.read_timeout,
+                drain_seconds=settings.drain_seconds,
+                listening=listening,
+                stop=stopped,
+            )
+        finally:
+            for task in background:
+                task.cancel()
+            for task in background:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> None:
+    """On a stop, say no to load balancers first, and stop to accept after that."""
+    await stop.wait()
+    node.readiness.draining = True
+    log.info("stopping: requests that were accepted are finished")
+    await asyncio.sleep(node.settings.shutdown_delay)
+    stopped.set()
+
+
+def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Metrics:
+    cache = catalogue.cache
+    gauges = (
+        ("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
+        ("connectory_cache_bytes", "Memory of the cached Connectors.", lambda: cache.bytes),
+        (
+            "connectory_database_connections",
+            "Connections to the database that are open.",
+            lambda: database.open_connections,
+        ),
+        (
+            "connectory_database_connections_busy",
+            "Connections to the database that are in use.",
+            lambda: database.busy_connections,
+        ),
+    )
+    counters = (
+        ("connectory_cache_hits", "Connectors that the cache had.", lambda: cache.hits),
+        ("connectory_cache_misses", "Connectors that it had not.", lambda: cache.misses),
+    )
+    return Metrics(measures, gauges, counters)
+
+
+def _with_cors(application: server.Asgi, settings: Settings) -> server.Asgi:
+    if not settings.cors_origins:
+        return application
+    return CORSMiddleware(
+        application,
+        allow_origins=settings.cors_origins,
+        allow_methods=("GET", "HEAD", "POST", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", "If-None-Match", "X-Correlation-ID"),
+        expose_headers=("ETag", "X-Correlation-ID", "WWW-Authenticate", "Retry-After"),
+    )

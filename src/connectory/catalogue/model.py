@@ -1,0 +1,78 @@
+"""What the catalogue knows of a Connector, and what a search asks for."""
+
+import enum
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from connectory.contract.scalars import IntegrationType
+
+
+class Document(Struct, frozen=True, kw_only=True, gc=False):
+    """The current version of a Connector, as far as search and visibility need it."""
+
+    #: A UUID in lower case.
+    id: str
+    version: int
+    key: str | None
+    name: str
+    description: str | None
+    company: str | None
+    integration_types: tuple[IntegrationType, ...]
+    private: bool
+    #: The Projects, as `region:projectKey`, for which it exists even where it is private: its
+    #: owner and those that it is assigned to.
+    projects: tuple[str, ...]
+    #: Microseconds since 1970.
+    created_at: int
+    #: Microseconds since 1970.
+    last_modified_at: int
+
+
+class SortField(enum.StrEnum):
+    """What search results can be sorted by."""
+
+    NAME = "name"
+    KEY = "key"
+    CREATED_AT = "createdAt"
+    LAST_MODIFIED_AT = "lastModifiedAt"
+
+
+class Sort(Struct, frozen=True):
+    """One criterion: texts by code point, absent keys last in either direction."""
+
+    field: SortField
+    descending: bool = False
+
+
+#: The order of results where none is asked for.
+NEWEST_FIRST: Final = Sort(SortField.CREATED_AT, descending=True)
+
+#: The grammar of one `sort` value; a bare field is ascending.
+SORT_PATTERN: Final = r"^(name|key|createdAt|lastModifiedAt)( (asc|desc))?(?!\n)$"
+SORT_EXPECTED: Final = (
+    f"one of {', '.join(SortField)}, alone or followed by a blank and asc or desc"
+)
+
+
+def parse_sort(text: str) -> Sort:
+    """Read a `sort` value that matches SORT_PATTERN."""
+    field, _, direction = text.partition(" ")
+    return Sort(SortField(field), direction == "desc")
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """A search: different filters together, the values of one as alternatives."""
+
+    #: Found where its case folding occurs, as one literal text, in that of name or description.
+    text: str = ""
+    #: Whether only private Connectors of the Project are wanted.
+    private_only: bool = False
+    company: str | None = None
+    ids: Sequence[str] = ()
+    keys: Sequence[str] = ()
+    integration_types: Sequence[IntegrationType] = ()
+    sort: Sequence[Sort] = ()
+    offset: int = 0
+    limit: int = 20

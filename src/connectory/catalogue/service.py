@@ -1,0 +1,141 @@
+"""What others may ask of the catalogue on a node: a Connector, a page of a search.
+
+All answers come from one index, which says which Connectors there are, in which version and for
+whom. Their bodies are those of that version, kept in memory or read from the database; a version
+never changes, so neither can be out of step with the other.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy
+
+from connectory.catalogue import store
+from connectory.catalogue.cache import ResponseCache
+from connectory.catalogue.index import SearchIndex
+from connectory.catalogue.model import Document, Query
+from connectory.contract.errors import ServiceUnavailable
+from connectory.database.engine import Database
+from connectory.http.answers import Response, tag_of
+
+#: More changes than this at once are taken in by building the index anew, in a worker thread.
+MOST_STAGED = 2_000
+#: The index is built anew, too, when this share of it is no longer live.
+MOST_REPLACED = 0.25
+#: How long the event loop may be kept by changes before it serves requests again.
+_SLICE_SECONDS = 0.005
+
+
+class Catalogue:
+    """The published Connectors, as a node knows them; follows the change feed."""
+
+    def __init__(self, database: Database, cache_bytes: int) -> None:
+        self._database = database
+        self._index = SearchIndex()
+        #: By the number of the document.
+        self.cache: ResponseCache[int] = ResponseCache(cache_bytes)
+        #: The numbers of live documents that were asked for, by id and by `key={key}`; forgotten
+        #: with every change.
+        self._numbers: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """How many Connectors there are."""
+        return len(self._index)
+
+    async def with_id(self, id_: str, project: str) -> Response | None:
+        """A Connector by its id, if it exists for a Project (given as `region:projectKey`)."""
+        number = self._numbers.get(id_)
+        if number is None:
+            number = self._remember(id_, self._index.with_id(id_))
+        if number is None or not self._index.is_visible(number, project):
+            return None
+        return self.cache.get(number) or (await self._bodies((number,)))[0]
+
+    async def with_key(self, key: str, project: str) -> Response | None:
+        """A Connector by its key, if it exists for a Project (given as `region:projectKey`)."""
+        name = f"key={key}"
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._remember(name, self._index.with_key(key))
+        if number is None or not self._index.is_visible(number, project):
+            return None
+        return self.cache.get(number) or (await self._bodies((number,)))[0]
+
+    async def search(self, query: Query, project: str) -> Response:
+        """A page of the Connectors that a Project finds: a ConnectorSearchPagedQueryResponse."""
+        page = self._index.search(query, project)
+        results = await self._bodies(page.numbers)
+        body = b'{"offset":%d,"limit":%d,"total":%d,"count":%d,"results":[%b]}' % (
+            query.offset,
+            query.limit,
+            page.total,
+            len(results),
+            b",".join(each.body for each in results),
+        )
+        return Response(200, body, etag=tag_of(body))
+
+    def read(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
+        """The changed Connectors, or a whole new index (see `database.feed.Subscriber`)."""
+        if since is not None:
+            changed = store.count_changed(connection, since)
+            growing = self._index.replaced + changed > MOST_STAGED + MOST_REPLACED * len(self)
+            if changed <= MOST_STAGED and not growing:
+                return list(store.documents(connection, since))
+        return SearchIndex(store.documents(connection, None))
+
+    async def apply(self, changes: Any, *, anew: bool) -> None:  # noqa: ARG002 - `read` knows
+        """Take in what `read` found (see `database.feed.Subscriber`)."""
+        if isinstance(changes, SearchIndex):
+            self._index = changes
+            self.cache.clear()
+            self._numbers.clear()
+            # Nothing of it is garbage: the collector need not walk a million objects again.
+            gc.freeze()
+        elif changes:
+            self._index.publish(await self._staged(changes))
+            self._numbers.clear()
+
+    async def _staged(self, documents: Sequence[Document]) -> list[int]:
+        """Take documents in without keeping the event loop from its requests for long."""
+        numbers = []
+        began = time.monotonic()
+        for document in documents:
+            numbers.append(self._index.stage(document))
+            if time.monotonic() - began > _SLICE_SECONDS:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+        return numbers
+
+    def _remember(self, name: str, number: int | None) -> int | None:
+        if number is not None:
+            if len(self._numbers) > len(self._index) * 2:
+                self._numbers.clear()
+            self._numbers[name] = number
+        return number
+
+    async def _bodies(self, numbers: Sequence[int]) -> list[Response]:
+        """The encoded Connectors of live documents, from memory or from the database."""
+        found = {number: self.cache.get(number) for number in numbers}
+        missing = {
+            number: self._index.version_of(number) for number, kept in found.items() if kept is None
+        }
+        if missing:
+            index = self._index
+            contents = await self._database.reading_promptly(store.contents, missing.values())
+            for number, version in missing.items():
+                content = contents.get(version)
+                if content is None:
+                    raise ServiceUnavailable("The catalogue is being replaced; try again")
+                found[number] = _encoded(version, content)
+                if index is self._index:
+                    self.cache.put(number, found[number])  # type: ignore[arg-type]
+        return [response for response in found.values() if response is not None]
+
+
+def _encoded(version: store.Version, content: str) -> Response:
+    """A Connector as the API shows it: its id and version before what the version holds."""
+    body = b'{"id":"%b","version":%d,%b' % (version[0].encode(), version[1], content[1:].encode())
+    return Response(200, body, etag=tag_of(body))

@@ -1,0 +1,131 @@
+"""The rows of Connectors and their versions."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+import sqlalchemy
+from msgspec import UNSET, Struct, UnsetType
+from sqlalchemy import Connection, Row, Select, func, select, tuple_
+
+from connectory.catalogue.model import Document
+from connectory.contract.scalars import IntegrationType
+from connectory.database.tables import connector_versions, connectors
+
+#: (id of the Connector, version)
+Version = tuple[str, int]
+
+
+class _SearchedCreator(Struct, frozen=True, gc=False):
+    company: str | UnsetType = UNSET
+
+
+class _Searched(Struct, frozen=True, gc=False, rename="camel"):
+    """What of a Connector's content is searched and filtered by."""
+
+    name: str
+    integration_types: tuple[IntegrationType, ...]
+    creator: _SearchedCreator
+    private: bool
+    description: str | UnsetType = UNSET
+
+
+_searched = msgspec.json.Decoder(_Searched)
+_projects = msgspec.json.Decoder(tuple[str, ...])
+
+
+def documents(connection: Connection, since: int | None) -> Iterator[Document]:
+    """The current versions of Connectors.
+
+    Of those that changed after a number of the change feed, or of all.
+    """
+    query = _changed(_current(), since)
+    rows = connection.execution_options(yield_per=1_000).execute(query)
+    return map(_document, rows)
+
+
+def count_changed(connection: Connection, since: int) -> int:
+    """How many Connectors changed after a number of the change feed."""
+    return int(connection.execute(_changed(select(func.count()), since)).scalar_one())
+
+
+def contents(connection: Connection, versions: Iterable[Version]) -> dict[Version, str]:
+    """What versions of Connectors say of themselves: JSON objects without `id` and `version`."""
+    key = tuple_(connector_versions.c.connector_id, connector_versions.c.version)
+    rows = connection.execute(
+        select(
+            connector_versions.c.connector_id,
+            connector_versions.c.version,
+            connector_versions.c.content,
+        ).where(key.in_(list(versions)))
+    )
+    return {(row.connector_id, row.version): row.content for row in rows}
+
+
+def history(connection: Connection, connector_id: str) -> Iterator[Row[Any]]:
+    """Every version of a Connector, in order: `version`, `content` (JSON), `published_at`."""
+    query: Select[Any] = (
+        select(
+            connector_versions.c.version,
+            connector_versions.c.content,
+            connector_versions.c.published_at,
+        )
+        .where(connector_versions.c.connector_id == connector_id)
+        .order_by(connector_versions.c.version)
+    )
+    yield from connection.execute(query)
+
+
+def exported(connection: Connection) -> Iterator[Row[Any]]:
+    """Every Connector as it is now, in the order of their ids.
+
+    Columns: `id`, `version`, `content` and `private_projects` (JSON), `owner`, `created_at`,
+    `last_modified_at`.
+    """
+    query = _current().order_by(connectors.c.id)
+    yield from connection.execution_options(yield_per=1_000).execute(query)
+
+
+def _current() -> Select[Any]:
+    return select(
+        connectors.c.id,
+        connectors.c.key,
+        connectors.c.version,
+        connectors.c.owner,
+        connectors.c.private_projects,
+        connectors.c.created_at,
+        connectors.c.last_modified_at,
+        connector_versions.c.content,
+    ).join_from(
+        connectors,
+        connector_versions,
+        sqlalchemy.and_(
+            connector_versions.c.connector_id == connectors.c.id,
+            connector_versions.c.version == connectors.c.version,
+        ),
+    )
+
+
+def _changed(query: Select[Any], since: int | None) -> Select[Any]:
+    query = query.select_from(connectors)
+    return query if since is None else query.where(connectors.c.seq > since)
+
+
+def _document(row: Row[Any]) -> Document:
+    searched = _searched.decode(row.content)
+    projects = _projects.decode(row.private_projects)
+    if row.owner is not None and row.owner not in projects:
+        projects = (row.owner, *projects)
+    return Document(
+        id=row.id,
+        version=row.version,
+        key=row.key,
+        name=searched.name,
+        description=None if searched.description is UNSET else searched.description,
+        company=None if searched.creator.company is UNSET else searched.creator.company,
+        integration_types=searched.integration_types,
+        private=searched.private,
+        projects=projects,
+        created_at=row.created_at,
+        last_modified_at=row.last_modified_at,
+    )

@@ -1,0 +1,106 @@
+"""Terms, the documents that have each, and the terms that contain a text.
+
+Pure data structures of the search index; what the terms are is `postings`' business.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+
+from pyroaring import BitMap
+
+#: Stands at both edges of a term where they matter; no term has it, since it is white space.
+EDGE = "\n"
+#: Terms are found by the pieces of this length that they contain.
+_PIECE = 3
+
+#: Most terms stand in one document only: its number costs less than a bitmap of one.
+Posting = BitMap | int
+
+
+def extended(posting: Posting | None, number: int) -> Posting:
+    """A posting with one document more; a bitmap is changed in place."""
+    if posting is None:
+        return number
+    if isinstance(posting, int):
+        return posting if posting == number else BitMap((posting, number))
+    posting.add(number)
+    return posting
+
+
+def posting_of(numbers: "array[int] | list[int]") -> Posting:
+    """A posting of documents, of which there is at least one."""
+    return numbers[0] if len(numbers) == 1 else BitMap(numbers)
+
+
+def as_bitmap(posting: Posting | None) -> BitMap:
+    """The documents of a posting; not to be changed."""
+    if posting is None:
+        return BitMap()
+    return BitMap((posting,)) if isinstance(posting, int) else posting
+
+
+def union(postings: Iterable[Posting]) -> BitMap:
+    """The documents of any of the postings."""
+    singles: list[int] = []
+    bitmaps: list[BitMap] = []
+    for posting in postings:
+        (singles if isinstance(posting, int) else bitmaps).append(posting)  # type: ignore[arg-type]
+    united = BitMap(singles)
+    return BitMap.union(united, *bitmaps) if bitmaps else united
+
+
+class Terms:
+    """A vocabulary with a posting for each term."""
+
+    def __init__(self, documents: Mapping[str, "array[int]"]) -> None:
+        self._places = {term: place for place, term in enumerate(documents)}
+        #: With both edges, so that a text with one is found where it belongs.
+        self._edged = [f"{EDGE}{term}{EDGE}" for term in documents]
+        self._postings = [posting_of(numbers) for numbers in documents.values()]
+        self._by_piece: dict[str, array[int]] = {}
+        for place, edged in enumerate(self._edged):
+            self._file(place, edged)
+
+    def items(self) -> Iterator[tuple[str, Posting]]:
+        """The terms and their postings."""
+        return zip(self._places, self._postings, strict=True)
+
+    def add(self, term: str, number: int) -> None:
+        """Add a document to a term, which may be new."""
+        place = self._places.get(term)
+        if place is not None:
+            self._postings[place] = extended(self._postings[place], number)
+            return
+        self._places[term] = len(self._edged)
+        self._edged.append(f"{EDGE}{term}{EDGE}")
+        self._postings.append(number)
+        self._file(len(self._edged) - 1, self._edged[-1])
+
+    def equal(self, term: str) -> BitMap:
+        """The documents of a term."""
+        place = self._places.get(term)
+        return as_bitmap(self._postings[place] if place is not None else None)
+
+    def containing(self, text: str) -> BitMap:
+        """The documents of the terms that contain a text of at least three characters.
+
+        EDGE in the text stands for a term's edge.
+        """
+        edged, postings = self._edged, self._postings
+        pieces = [text[start : start + _PIECE] for start in range(len(text) - _PIECE + 1)]
+        filed = [self._by_piece.get(piece) for piece in pieces]
+        if None in filed:
+            return BitMap()
+        rarest = min(filter(None, filed), key=len)
+        if len(text) == _PIECE:
+            return union([postings[place] for place in rarest])
+        return union([postings[place] for place in rarest if text in edged[place]])
+
+    def _file(self, place: int, edged: str) -> None:
+        by_piece = self._by_piece
+        for piece in {edged[start : start + _PIECE] for start in range(len(edged) - _PIECE + 1)}:
+            places = by_piece.get(piece)
+            if places is None:
+                by_piece[piece] = array("I", (place,))
+            else:
+                places.append(place)

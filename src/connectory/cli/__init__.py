@@ -1,0 +1,1 @@
+"""The `connectory` command. Each module holds the commands of one subject."""

@@ -1,0 +1,23 @@
+"""The faults that a command explains in one line: what they say is meant for people."""
+
+from connectory.catalogue.importing import ImportFault
+from connectory.database.backup import BackupError
+from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
+from connectory.database.migration import SchemaMismatch
+from connectory.database.serving import AlreadyServed
+from connectory.http.server import AddressInUse
+from connectory.identity.model import IdentityError
+from connectory.settings import SettingError
+
+EXPECTED = (
+    AddressInUse,
+    AlreadyServed,
+    BackupError,
+    DatabaseAddressError,
+    DatabaseUnavailable,
+    IdentityError,
+    ImportFault,
+    OSError,
+    SchemaMismatch,
+    SettingError,
+)

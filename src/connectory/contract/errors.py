@@ -1,0 +1,289 @@
+"""Every error that an answer can carry, with its code, message and HTTP status.
+
+    ApiError
+    ├── InvalidJsonInput             400
+    ├── InvalidQueryParam            400
+    ├── InvalidPathParam             400
+    ├── ResourceNotFound             404
+    │   └── NoSuchPath               404
+    ├── AuthorizationError           403
+    ├── General                      500
+    ├── OAuthError                   the OAuth fields `error`, `error_description` as well
+    │   ├── InvalidToken             401
+    │   ├── AuthenticationError      401  invalid_client
+    │   ├── InvalidRequest           400
+    │   ├── InvalidScope             400
+    │   └── UnsupportedGrantType     400
+    └── Uncontracted                 codes that the contract lacks: docs/differences.md
+        ├── MethodNotAllowed         405
+        ├── NotAcceptable            406
+        ├── RequestTimeout           408
+        ├── PayloadTooLarge          413
+        ├── UriTooLong               414
+        ├── UnsupportedMediaType     415
+        ├── TooManyRequests          429
+        ├── RequestHeadersTooLarge   431
+        └── ServiceUnavailable       503
+    ApiErrors                        several of one status in one answer
+
+Source: RAML `types/error/*.raml`; statuses as in the digest of behaviour. One body for all:
+`{"statusCode", "message", "errors": [{"code", "message", …}]}`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class ApiError(Exception):
+    """An error of the contract, raised anywhere, rendered in one place (`http.answers`)."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = ""
+
+    def __init__(
+        self, message: str, details: Mapping[str, Any] | None = None, *, headers: Headers = ()
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        #: Error-specific additional fields, as the contract names them.
+        self.details = dict(details or {})
+        #: Response headers that this error brings along.
+        self.headers = headers
+
+    def as_object(self) -> dict[str, Any]:
+        """The ErrorObject of this error."""
+        return {"code": self.code, "message": self.message, **self.details}
+
+
+class ApiErrors(Exception):
+    """Several errors of the same status, answered together."""
+
+    def __init__(self, errors: Sequence[ApiError]) -> None:
+        super().__init__("; ".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+
+class InvalidJsonInput(ApiError):
+    """The body is not JSON, or not of the expected shape."""
+
+    code = "InvalidJsonInput"
+
+    def __init__(self, detailed: str) -> None:
+        super().__init__(
+            "Request body does not contain valid JSON.", {"detailedErrorMessage": detailed}
+        )
+
+
+class InvalidQueryParam(ApiError):
+    """A query parameter has a value out of range, of the wrong type, or unknown."""
+
+    code = "InvalidQueryParam"
+
+    def __init__(self, detailed: str) -> None:
+        super().__init__("Request query param is not valid", {"detailedErrorMessage": detailed})
+
+
+class InvalidPathParam(ApiError):
+    """A path parameter cannot be an id or a key."""
+
+    code = "InvalidPathParam"
+
+    def __init__(self, detailed: str) -> None:
+        super().__init__("Request path param is not valid", {"detailedErrorMessage": detailed})
+
+
+class ResourceNotFound(ApiError):
+    """What the URL names does not exist, or not for this project."""
+
+    status = 404
+    code = "ResourceNotFound"
+
+
+class NoSuchPath(ResourceNotFound):
+    """No endpoint has this path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"The path '{path}' does not exist; /docs lists those that do")
+
+
+class AuthorizationError(ApiError):
+    """The token's scopes do not reach this endpoint or this project."""
+
+    status = 403
+    code = "AuthorizationError"
+
+    def __init__(self) -> None:
+        super().__init__("Access denied")
+
+
+class General(ApiError):
+    """A fault of ours."""
+
+    status = 500
+    code = "General"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server failed to answer; its log tells why under the correlation id of this answer"
+        )
+
+
+class OAuthError(ApiError):
+    """An error that carries the OAuth fields beside the contract's (RFC 6749 §5.2)."""
+
+    error: ClassVar[str] = ""
+
+
+class InvalidToken(OAuthError):
+    """No token, or one that is unknown, expired or revoked (RFC 6750 §3.1)."""
+
+    status = 401
+    code = "invalid_token"
+    error = "invalid_token"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "invalid_token",
+            headers=(("www-authenticate", 'Bearer realm="connectory", error="invalid_token"'),),
+        )
+
+
+class AuthenticationError(OAuthError):
+    """The client is unknown, its secret wrong, or it sent neither."""
+
+    status = 401
+    code = "AuthenticationError"
+    error = "invalid_client"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Bad credentials or Client ID is not defined",
+            headers=(("www-authenticate", 'Basic realm="connectory"'),),
+        )
+
+
+class InvalidRequest(OAuthError):
+    """A request to an OAuth endpoint lacks or repeats a parameter."""
+
+    code = "invalid_request"
+    error = "invalid_request"
+
+
+class InvalidScope(OAuthError):
+    """A scope was asked for that is malformed or that the client does not hold."""
+
+    code = "invalid_scope"
+    error = "invalid_scope"
+
+
+class UnsupportedGrantType(OAuthError):
+    """Only `client_credentials` is granted here."""
+
+    code = "unsupported_grant_type"
+    error = "unsupported_grant_type"
+
+
+class Uncontracted(ApiError):
+    """An error for which the contract has no code; each is listed in docs/differences.md."""
+
+
+class MethodNotAllowed(Uncontracted):
+    """The path exists, for other methods."""
+
+    status = 405
+    code = "MethodNotAllowed"
+
+    def __init__(self, method: str, path: str, allowed: Sequence[str]) -> None:
+        allow = ", ".join(allowed)
+        super().__init__(
+            f"{method} is not supported for {path}; use {allow}", headers=(("allow", allow),)
+        )
+
+
+class NotAcceptable(Uncontracted):
+    """The Accept header rules out what this endpoint produces."""
+
+    status = 406
+    code = "NotAcceptable"
+
+
+class RequestTimeout(Uncontracted):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "RequestTimeout"
+
+
+class PayloadTooLarge(Uncontracted):
+    """The body is larger than the limit."""
+
+    status = 413
+    code = "PayloadTooLarge"
+
+
+class UriTooLong(Uncontracted):
+    """Path and query are longer than the limit."""
+
+    status = 414
+    code = "UriTooLong"
+
+
+class UnsupportedMediaType(Uncontracted):
+    """The Content-Type or Content-Encoding is not one that this endpoint reads."""
+
+    status = 415
+    code = "UnsupportedMediaType"
+
+
+class TooManyRequests(Uncontracted):
+    """Slow down; Retry-After says for how many seconds."""
+
+    status = 429
+    code = "TooManyRequests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, headers=(("retry-after", str(retry_after)),))
+
+
+class RequestHeadersTooLarge(Uncontracted):
+    """All request headers together are larger than the limit."""
+
+    status = 431
+    code = "RequestHeadersTooLarge"
+
+
+class ServiceUnavailable(Uncontracted):
+    """The database cannot be reached, or the server is shutting down; try again."""
+
+    status = 503
+    code = "ServiceUnavailable"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message, headers=(("retry-after", str(retry_after)),))
+
+
+class ErrorObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A single error; further fields depend on its code."""
+
+    code: str
+    message: str
+    detailed_error_message: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The body of every error answer; `message` is the first error's.
+
+    `error` and `error_description` are the OAuth fields, on 401 and on the OAuth endpoints only.
+    """
+
+    status_code: int
+    message: str
+    errors: tuple[ErrorObject, ...]
+    error: str | msgspec.UnsetType = msgspec.UNSET
+    error_description: str | msgspec.UnsetType = msgspec.field(
+        name="error_description", default=msgspec.UNSET
+    )

@@ -1,0 +1,142 @@
+"""The change feed: how every node hears what any node changed, in order, none skipped.
+
+Whoever changes something that nodes keep in memory calls `advance` in the same transaction and
+marks the changed rows with the number. The counter is one row, so its lock serializes those
+transactions up to their commit: a number becomes visible only after all smaller ones. A `Follower`
+polls the counter and reads the rows marked since; its subscribers apply them on the event loop.
+A restore changes the feed's epoch, which makes followers load everything anew.
+(docs/decisions/0003-one-change-feed.md)
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+import sqlalchemy
+
+from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.tables import feed
+from connectory.kernel import ids
+
+#: How often a follower asks, and how old what it knows may be before it must not be relied on.
+POLL_SECONDS = 0.2
+FRESH_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def advance(connection: sqlalchemy.Connection) -> int:
+    """Take the next number of the feed; call it as late in the transaction as can be.
+
+    All other transactions that want a number wait from here to this one's commit.
+    """
+    return int(
+        connection.execute(
+            feed.update().values(head=feed.c.head + 1).returning(feed.c.head)
+        ).scalar_one()
+    )
+
+
+def begin_epoch(connection: sqlalchemy.Connection) -> None:
+    """Start the feed's life, or its life after a restore: all followers load anew."""
+    connection.execute(feed.delete())
+    connection.execute(feed.insert().values(id=1, epoch=ids.new_id(), head=0))
+
+
+def position(connection: sqlalchemy.Connection) -> tuple[str, int]:
+    """The feed's epoch and its last number."""
+    row = connection.execute(sqlalchemy.select(feed.c.epoch, feed.c.head)).one()
+    return row.epoch, row.head
+
+
+class Subscriber(Protocol):
+    """Something in memory that mirrors rows of the database."""
+
+    def read(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
+        """In a worker thread: what changed after `since`; None asks for everything."""
+
+    async def apply(self, changes: Any, *, anew: bool) -> None:
+        """On the event loop: take the changes in; `anew` forgets what was known before."""
+
+
+class Freshness:
+    """When this node last knew everything that had been committed."""
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+
+    def mark(self, asked_at: float) -> None:
+        """Everything committed before this instant of `time.monotonic` has been applied."""
+        self._at = asked_at
+
+    def is_fresh(self) -> bool:
+        """Whether everything committed more than a second ago has been applied here."""
+        return time.monotonic() - self._at < FRESH_SECONDS
+
+
+class Follower:
+    """Keeps a node's subscribers true; one for each node."""
+
+    def __init__(
+        self, database: Database, subscribers: Sequence[Subscriber], freshness: Freshness
+    ) -> None:
+        self._database = database
+        self._subscribers = tuple(subscribers)
+        self._freshness = freshness
+        self._epoch = ""
+        self._head = 0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def catch_up(self) -> None:
+        """Apply everything committed before this call; a node's own writes end with it.
+
+        Raises:
+            DatabaseUnavailable: the database cannot be reached; nothing was applied.
+        """
+        async with self._one_at_a_time:
+            asked_at = time.monotonic()
+            epoch, head, news = await self._database.reading(self._read)
+            if news is not None:
+                anew = epoch != self._epoch
+                for subscriber, changes in zip(self._subscribers, news, strict=True):
+                    await subscriber.apply(changes, anew=anew)
+                self._epoch, self._head = epoch, head
+            self._freshness.mark(asked_at)
+
+    async def run(self) -> None:
+        """Follow until cancelled; a database that is away is asked again and again."""
+        reachable = True
+        while True:
+            try:
+                await self.catch_up()
+                reachable = True
+            except DatabaseUnavailable as error:
+                if reachable:
+                    log.warning("the change feed cannot be read: %s", error)
+                reachable = False
+            except Exception:
+                # Whatever it is, a node that stops following serves what is no longer true.
+                log.exception("a change could not be applied")
+            await asyncio.sleep(POLL_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Follow while the block runs, after having caught up once."""
+        await self.catch_up()
+        task = asyncio.create_task(self.run(), name="change feed")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _read(self, connection: sqlalchemy.Connection) -> tuple[str, int, list[Any] | None]:
+        epoch, head = position(connection)
+        if epoch == self._epoch and head == self._head:
+            return epoch, head, None
+        since = self._head if epoch == self._epoch else None
+        return epoch, head, [each.read(connection, since) for each in self._subscribers]

@@ -1,0 +1,88 @@
+"""Migrations: bring a database to the schema of this program, or refuse one that is newer.
+
+The scripts under `migrations/versions` are Alembic's. The program knows its own revision as a
+constant, so that a start on a current database costs one query and not Alembic's import.
+"""
+
+from pathlib import Path
+
+import sqlalchemy
+
+from connectory.database.engine import Database
+
+#: The newest migration; a test compares it with the scripts.
+HEAD = "0001"
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+class SchemaMismatch(Exception):
+    """The database's schema is not this program's; the message says what to do."""
+
+
+def current_revision(connection: sqlalchemy.Connection) -> str | None:
+    """The revision the database is at; None for one without tables."""
+    if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+        return None
+    query = sqlalchemy.text("SELECT version_num FROM alembic_version")
+    return connection.execute(query).scalar_one_or_none()
+
+
+def require_current_revision(connection: sqlalchemy.Connection) -> None:
+    """Make sure that the schema is this program's.
+
+    Raises:
+        SchemaMismatch: migrations are missing, or a newer program made them.
+    """
+    revision = current_revision(connection)
+    if revision == HEAD:
+        return
+    if revision is not None and revision > HEAD:
+        raise SchemaMismatch(
+            f"the database is at schema {revision}, newer than the {HEAD} of this program;"
+            " run the program that migrated it, or a newer one"
+        )
+    raise SchemaMismatch(
+        f"the database is at schema {revision or 'none'}, this program needs {HEAD};"
+        " run `connectory migrate`"
+    )
+
+
+def require_current(database: Database) -> None:
+    """Make sure that the schema is this program's (see `require_current_revision`)."""
+    with database.read() as connection:
+        require_current_revision(connection)
+
+
+def is_current(database: Database) -> bool:
+    """Whether the schema is this program's."""
+    with database.read() as connection:
+        return current_revision(connection) == HEAD
+
+
+def migrate(database: Database) -> bool:
+    """Run the migrations that are missing; whether there were any.
+
+    Several nodes may call this at once: the first one does the work.
+
+    Raises:
+        SchemaMismatch: a newer program migrated this database.
+    """
+    with database.read() as connection:
+        revision = current_revision(connection)
+        if revision == HEAD:
+            return False
+        if revision is not None and revision > HEAD:
+            require_current_revision(connection)
+    from alembic import command  # noqa: PLC0415 - 150 ms that a current database never needs
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    with database.write() as connection:
+        if not database.is_sqlite:
+            # Held to the commit: a second node waits here and then finds nothing to do.
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7070)")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return True

@@ -1,0 +1,1 @@
+"""Alembic's scripts; `connectory.database.migration` runs them."""

@@ -1,0 +1,256 @@
+"""The ASGI application: from the endpoint table to answers.
+
+One request goes through here in the order of the code: limits, route, token, scopes, negotiation,
+parameters, body, handler, answer. Whatever is raised on the way becomes the contract's error body.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from connectory.contract.errors import (
+    ApiError,
+    ApiErrors,
+    AuthorizationError,
+    General,
+    NotAcceptable,
+    RequestHeadersTooLarge,
+    ServiceUnavailable,
+    UriTooLong,
+)
+from connectory.http import answers, bodies, proxies
+from connectory.http.access import Authenticator, Grant
+from connectory.http.answers import Response
+from connectory.http.queries import query_decoder
+from connectory.http.requestlog import Measures, correlation_id, correlation_ids
+from connectory.http.table import Endpoint, Request, Router, argument_checker
+from connectory.settings import Settings
+
+Scope = dict[str, Any]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+log = logging.getLogger("connectory.requests")
+
+#: The route label of requests that no endpoint answers.
+UNMATCHED = "(none)"
+#: A larger body is compressed in a thread, so that the others do not wait for it.
+_LARGE = 64 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoders:
+    check_arguments: Callable[[Mapping[str, str]], None]
+    query: Callable[[bytes], Any] | None
+    body: Callable[[bytes], Any] | None
+
+
+class Application:
+    """Serves the endpoints of a table.
+
+    `unavailable` are exceptions that mean "try again": they become 503, not 500.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        authenticator: Authenticator,
+        settings: Settings,
+        measures: Measures,
+        unavailable: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._router = Router(endpoints)
+        self._authenticator = authenticator
+        self._settings = settings
+        self._measures = measures
+        self._unavailable = unavailable
+        self._choose_correlation_id = correlation_ids()
+        # Keyed by identity: endpoints are frozen, but what they hold need not be hashable.
+        self._decoders = {id(endpoint): _decoders(endpoint) for endpoint in endpoints}
+
+    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        """Answer one request (ASGI 3)."""
+        if scope["type"] != "http":
+            await _refuse(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        given_id = self._choose_correlation_id(headers.get(b"x-correlation-id"))
+        correlation_id.set(given_id.decode())
+        method: str = scope["method"]
+        route = UNMATCHED
+        try:
+            self._check_limits(scope)
+            found, endpoint, arguments = self._router.find(method, scope["raw_path"])
+            route = found.template
+            response = await self._answer(scope, receive, headers, endpoint, arguments)
+        except (ApiError, ApiErrors) as error:
+            response = answers.of_error(error)
+        except bodies.ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - the last line of defence: every fault is answered
+            response = self._failure(error)
+        if method == "HEAD" or b"if-none-match" in headers or b"accept-encoding" in headers:
+            response = await _negotiated(response, method, headers)
+        body = b"" if method == "HEAD" else response.body
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": [*response.headers, (b"x-correlation-id", given_id)],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+        seconds = time.perf_counter() - started
+        self._measures.add(route, method, response.status, seconds)
+        if self._settings.access_log != "off":
+            self._log(scope, method, response.status, seconds)
+
+    def _check_limits(self, scope: Scope) -> None:
+        settings = self._settings
+        if len(scope["raw_path"]) + len(scope["query_string"]) > settings.max_target_bytes:
+            raise UriTooLong(
+                f"Path and query have more than the {settings.max_target_bytes} bytes taken"
+            )
+        if len(b"".join(chain.from_iterable(scope["headers"]))) > settings.max_header_bytes:
+            raise RequestHeadersTooLarge(
+                f"The headers have more than the {settings.max_header_bytes} bytes taken"
+            )
+
+    async def _answer(
+        self,
+        scope: Scope,
+        receive: bodies.Receive,
+        headers: Mapping[bytes, bytes],
+        endpoint: Endpoint,
+        arguments: Mapping[str, str],
+    ) -> Response:
+        grant: Grant | None = None
+        if endpoint.permissions is not None:
+            grant = await self._authenticator.authenticate(headers.get(b"authorization"))
+            if endpoint.permissions.isdisjoint(grant.permissions):
+                raise AuthorizationError
+        accept = headers.get(b"accept")
+        if accept is not None and accept != b"*/*" and not _accepts(accept, endpoint.produces):
+            raise NotAcceptable(f"This endpoint answers with {endpoint.produces}")
+        decoders = self._decoders[id(endpoint)]
+        if arguments:
+            decoders.check_arguments(arguments)
+        query = decoders.query(scope["query_string"]) if decoders.query is not None else None
+        body = None
+        if decoders.body is not None:
+            bodies.check_content_type(headers, endpoint.body_type)
+            text = await bodies.read_body(
+                receive,
+                headers,
+                max_bytes=self._settings.max_body_bytes,
+                seconds=self._settings.read_timeout,
+            )
+            body = decoders.body(text)
+        return await endpoint.handler(
+            Request(endpoint, arguments, query, body, grant, headers, scope, self._settings)
+        )
+
+    def _failure(self, error: Exception) -> Response:
+        if isinstance(error, self._unavailable):
+            log.error("unavailable: %s", error)
+            return answers.of_error(
+                ServiceUnavailable("The database cannot be reached; try again in a moment")
+            )
+        log.error("a request failed", exc_info=error)
+        return answers.of_error(General())
+
+    def _log(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        mode = self._settings.access_log
+        if mode == "writes" and method in ("GET", "HEAD") and status < 500:  # noqa: PLR2004
+            return
+        log.info(
+            "%s %s %d",
+            method,
+            scope["path"],
+            status,
+            extra={
+                "method": method,
+                "path": scope["path"],
+                "status": status,
+                "milliseconds": round(seconds * 1000, 3),
+                "client": proxies.client_address(scope, self._settings.trusted_proxies),
+            },
+        )
+
+
+def _decoders(endpoint: Endpoint) -> _Decoders:
+    query = query_decoder(endpoint.query) if endpoint.query is not None else None
+    body = None
+    if endpoint.body is not None:
+        make = bodies.form_decoder if endpoint.body_type == bodies.FORM else bodies.json_decoder
+        body = make(endpoint.body)
+    return _Decoders(argument_checker(endpoint), query, body)
+
+
+async def _negotiated(response: Response, method: str, headers: Mapping[bytes, bytes]) -> Response:
+    if response.etag is not None and _matches(headers.get(b"if-none-match"), response.etag):
+        unchanged = Response(304, b"")
+        unchanged.headers = [
+            (name, value)
+            for name, value in response.headers
+            if name in (b"etag", b"vary", b"cache-control")
+        ]
+        return unchanged
+    if method != "HEAD" and _accepts_gzip(headers.get(b"accept-encoding")):
+        if len(response.body) < _LARGE:
+            return response.gzipped()
+        return await asyncio.to_thread(response.gzipped)
+    return response
+
+
+def _matches(if_none_match: bytes | None, etag: bytes) -> bool:
+    """Whether a conditional read finds what the client has (RFC 9110 §13.1.2, weak comparison)."""
+    if if_none_match is None:
+        return False
+    opaque = etag.removeprefix(b"W/")
+    tags = (tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b","))
+    return any(tag in (b"*", opaque) for tag in tags)
+
+
+def _accepts_gzip(accept_encoding: bytes | None) -> bool:
+    if accept_encoding is None:
+        return False
+    weights = _weights(accept_encoding)
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def _accepts(accept: bytes, produces: str) -> bool:
+    """Whether an Accept header takes a media type (RFC 9110 §12.5.1)."""
+    weights = _weights(accept)
+    kind = produces.partition("/")[0]
+    for media in (produces, f"{kind}/*", "*/*"):
+        if media in weights:
+            return weights[media] > 0
+    return not weights
+
+
+def _weights(header: bytes) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for element in header.decode("latin-1").lower().split(","):
+        name, *parameters = (part.strip() for part in element.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        if name:
+            weights[name] = max(weight, weights.get(name, 0.0))
+    return weights
+
+
+async def _refuse(scope: Scope, receive: bodies.Receive, send: Send) -> None:
+    """Turn away what is not HTTP: there are no websockets here."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})

@@ -1,0 +1,185 @@
+"""The OAuth endpoints: tokens by client credentials, introspection, revocation.
+
+Source: RAML `security-schemes/oauth2.raml`; RFC 6749 §4.4, RFC 7662, RFC 7009. Errors have the
+OAuth fields beside the contract's.
+"""
+
+import base64
+import binascii
+from urllib.parse import unquote_plus
+
+from msgspec import UNSET, Struct, UnsetType
+
+from connectory.contract.errors import (
+    AuthenticationError,
+    InvalidRequest,
+    InvalidScope,
+    UnsupportedGrantType,
+)
+from connectory.contract.scopes import format_scope
+from connectory.http.answers import Response, of_json
+from connectory.http.bodies import FORM
+from connectory.http.table import Endpoint, Request
+from connectory.identity.model import Client
+from connectory.identity.service import Identity
+from connectory.kernel.clock import SECOND
+
+_NOT_KEPT = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+
+
+class TokenRequest(Struct, frozen=True, kw_only=True):
+    """A request for a token; the client's id and secret in the form or by Basic authentication."""
+
+    grant_type: str
+    scope: str | UnsetType = UNSET
+    client_id: str | UnsetType = UNSET
+    client_secret: str | UnsetType = UNSET
+
+
+class TokenQuestion(Struct, frozen=True, kw_only=True):
+    """A token to look at or to revoke."""
+
+    token: str
+    token_type_hint: str | UnsetType = UNSET
+    client_id: str | UnsetType = UNSET
+    client_secret: str | UnsetType = UNSET
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """An access token; `expires_in` is seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+
+
+class Introspection(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a token is good for; times are seconds since 1970."""
+
+    active: bool
+    scope: str | UnsetType = UNSET
+    client_id: str | UnsetType = UNSET
+    token_type: str | UnsetType = UNSET
+    exp: int | UnsetType = UNSET
+    iat: int | UnsetType = UNSET
+
+
+class Revoked(Struct, frozen=True):
+    """Nothing: the token is not good for anything any more, if it ever was."""
+
+
+def endpoints(identity: Identity) -> list[Endpoint]:
+    """The endpoints of this slice."""
+
+    async def issue(request: Request) -> Response:
+        form: TokenRequest = request.body
+        if form.grant_type != "client_credentials":
+            raise UnsupportedGrantType(
+                f"The grant type '{form.grant_type}' is not supported; use client_credentials"
+            )
+        client = await _authenticated(request, form.client_id, form.client_secret)
+        scope = None if form.scope is UNSET else form.scope
+        token, grant = await identity.issue(client, scope)
+        answer = Token(
+            access_token=token,
+            token_type="Bearer",  # noqa: S106 - the scheme, not a secret
+            expires_in=(grant.expires_at - grant.issued_at) // SECOND,
+            scope=format_scope(grant.permissions, grant.project_key),
+        )
+        return of_json(answer, headers=_NOT_KEPT)
+
+    async def introspect(request: Request) -> Response:
+        form: TokenQuestion = request.body
+        client = await _authenticated(request, form.client_id, form.client_secret)
+        grant = await identity.introspect(form.token, client.project_key)
+        if grant is None:
+            return of_json(Introspection(active=False), headers=_NOT_KEPT)
+        answer = Introspection(
+            active=True,
+            scope=format_scope(grant.permissions, grant.project_key),
+            client_id=grant.client_id,
+            token_type="Bearer",  # noqa: S106 - the scheme, not a secret
+            exp=grant.expires_at // SECOND,
+            iat=grant.issued_at // SECOND,
+        )
+        return of_json(answer, headers=_NOT_KEPT)
+
+    async def revoke(request: Request) -> Response:
+        form: TokenQuestion = request.body
+        client = await _authenticated(request, form.client_id, form.client_secret)
+        await identity.revoke(form.token, client.id)
+        return of_json(Revoked(), headers=_NOT_KEPT)
+
+    async def _authenticated(
+        request: Request, form_id: str | UnsetType, form_secret: str | UnsetType
+    ) -> Client:
+        client_id, secret = _credentials(
+            request.headers.get(b"authorization"), form_id, form_secret
+        )
+        return await identity.check_secret(client_id, secret, request.client_address)
+
+    return [
+        Endpoint(
+            method="POST",
+            path="/oauth/token",
+            summary="Get an access token",
+            description="OAuth 2.0 client credentials, by Basic authentication or in the form.",
+            tag="OAuth 2.0",
+            permissions=None,
+            body=TokenRequest,
+            body_type=FORM,
+            success=(200, Token),
+            errors=(AuthenticationError, InvalidRequest, InvalidScope, UnsupportedGrantType),
+            handler=issue,
+        ),
+        Endpoint(
+            method="POST",
+            path="/oauth/introspect",
+            summary="Look at an access token",
+            description="RFC 7662. A client sees the tokens of its own Project.",
+            tag="OAuth 2.0",
+            permissions=None,
+            body=TokenQuestion,
+            body_type=FORM,
+            success=(200, Introspection),
+            errors=(AuthenticationError, InvalidRequest),
+            handler=introspect,
+        ),
+        Endpoint(
+            method="POST",
+            path="/oauth/token/revoke",
+            summary="Revoke an access token",
+            description="RFC 7009. A client revokes its own tokens; any other is left alone.",
+            tag="OAuth 2.0",
+            permissions=None,
+            body=TokenQuestion,
+            body_type=FORM,
+            success=(200, Revoked),
+            errors=(AuthenticationError, InvalidRequest),
+            handler=revoke,
+        ),
+    ]
+
+
+def _credentials(
+    authorization: bytes | None, form_id: str | UnsetType, form_secret: str | UnsetType
+) -> tuple[str, str]:
+    """The client's id and secret: by Basic authentication, or in the form, not both (RFC 6749)."""
+    if authorization is None:
+        if form_id is UNSET or form_secret is UNSET:
+            raise AuthenticationError
+        return form_id, form_secret
+    if form_secret is not UNSET:
+        raise InvalidRequest("Send the client's secret by Basic authentication or in the form")
+    scheme, _, encoded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        raise AuthenticationError
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise AuthenticationError from None
+    client_id, _, secret = (unquote_plus(part) for part in text.partition(":"))
+    if "\0" in client_id:
+        raise AuthenticationError
+    return client_id, secret

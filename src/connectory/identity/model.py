@@ -1,0 +1,83 @@
+"""Projects and API Clients, and the rules that need no database."""
+
+from msgspec import Struct
+
+from connectory.contract.scalars import Region, is_project_key
+from connectory.contract.scopes import Permission
+from connectory.kernel.clock import HOUR
+
+#: First path segments of the API, today's and the published ones that come: a Project of this key
+#: could not be told from them in `/{projectKey}/deployments`.
+RESERVED_PROJECT_KEYS = frozenset(
+    {
+        "connectors",
+        "console",
+        "docs",
+        "health",
+        "metrics",
+        "oauth",
+        "operator",
+        "projects",
+        "ready",
+        "schemas",
+        "v1",
+    }
+)
+
+#: How long the secret that a rotation replaces still holds, unless told otherwise.
+ROTATION_OVERLAP = 24 * HOUR
+
+
+class IdentityError(ValueError):
+    """A command on Projects or clients asks for what cannot be; the message says how to mend it."""
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """A Composable Commerce Project, as far as Connect knows it."""
+
+    key: str
+    region: str
+    production: bool
+    #: Microseconds since 1970.
+    created_at: int
+
+    @property
+    def identifier(self) -> str:
+        """`region:projectKey`, as Connectors name Projects."""
+        return f"{self.region}:{self.key}"
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    """An API Client of a Project."""
+
+    id: str
+    project_key: str
+    permissions: frozenset[Permission]
+    #: Microseconds since 1970.
+    created_at: int
+    revoked_at: int | None = None
+
+
+class Secret(Struct, frozen=True, kw_only=True):
+    """The hash of a client's secret, and until when it holds; None: until replaced."""
+
+    digest: str
+    expires_at: int | None
+
+
+def check_project(key: str, region: str) -> None:
+    """Refuse what cannot be a Project.
+
+    Raises:
+        IdentityError: the key is malformed or reserved, or the region unknown.
+    """
+    if not is_project_key(key):
+        raise IdentityError(
+            f"'{key}' cannot be a Project key: 2 to 36 letters, digits, hyphens and underscores"
+        )
+    if key.lower() in RESERVED_PROJECT_KEYS:
+        raise IdentityError(
+            f"'{key}' cannot be a Project key: the API has a path of that name; choose another"
+        )
+    if region not in set(Region):
+        raise IdentityError(f"'{region}' is not a region; the regions are {', '.join(Region)}")

@@ -1,0 +1,1 @@
+"""Pure and small: time, ids and secrets; imports nothing of ours and nothing that does I/O."""

@@ -1,0 +1,66 @@
+"""Health, readiness and metrics."""
+
+from msgspec import Struct
+
+from connectory import __version__
+from connectory.contract.errors import ServiceUnavailable
+from connectory.http.answers import Response, of_json
+from connectory.http.table import Endpoint, Request
+from connectory.operations.metrics import Metrics
+from connectory.operations.readiness import Readiness
+
+_METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(Struct, frozen=True):
+    """That the process runs."""
+
+    status: str
+    version: str
+
+
+def endpoints(readiness: Readiness, metrics: Metrics) -> list[Endpoint]:
+    """The endpoints of this slice."""
+
+    async def health(_: Request) -> Response:
+        return of_json(Health("up", __version__))
+
+    async def ready(_: Request) -> Response:
+        await readiness.check()
+        return of_json(Health("ready", __version__))
+
+    async def expose(_: Request) -> Response:
+        return Response(200, metrics.exposition(), content_type=_METRICS_TYPE)
+
+    return [
+        Endpoint(
+            method="GET",
+            path="/health",
+            summary="Whether the process runs",
+            tag="Operations",
+            permissions=None,
+            success=(200, Health),
+            handler=health,
+        ),
+        Endpoint(
+            method="GET",
+            path="/ready",
+            summary="Whether the server is ready for requests",
+            description="The database is reachable, its migrations are current, and the server is"
+            " not shutting down.",
+            tag="Operations",
+            permissions=None,
+            success=(200, Health),
+            errors=(ServiceUnavailable,),
+            handler=ready,
+        ),
+        Endpoint(
+            method="GET",
+            path="/metrics",
+            summary="Metrics for Prometheus",
+            tag="Operations",
+            permissions=None,
+            produces="text/plain",
+            handler=expose,
+        ),
+    ]

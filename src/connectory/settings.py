@@ -1,0 +1,187 @@
+"""Every setting, once, with its default and its meaning.
+
+A setting is an environment variable `CONNECTORY_*`; some can be given as a command-line option
+too, which wins. `connectory settings` prints this table, and the documentation is made from it.
+Nothing else in the program reads the environment.
+"""
+
+import dataclasses
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+AccessLog = Literal["all", "writes", "off"]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingError(ValueError):
+    """A setting has a value that it cannot have; the message names it and says how to mend it."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def _whole_number(minimum: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit()) or int(value) < minimum:
+            raise ValueError(f"a whole number of at least {minimum}")
+        return int(value)
+
+    return parse
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:  # noqa: PLR2004 - thirty years, and neither nan nor inf
+        raise ValueError("a number of seconds greater than 0")
+    return seconds
+
+
+def _seconds_or_none(value: str) -> float:
+    return 0.0 if value == "0" else _seconds(value)
+
+
+def _url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("an address that starts with http:// or https://")
+    return value.rstrip("/")
+
+
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(part for part in value.replace(",", " ").split() if part)
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part) for part in _list(value))
+    except ValueError as error:
+        raise ValueError(
+            f"IP addresses or networks, separated by commas, such as 10.0.0.0/8 ({error})"
+        ) from None
+
+
+def _access_log(value: str) -> AccessLog:
+    if value not in ("all", "writes", "off"):
+        raise ValueError("one of all, writes and off")
+    return cast("AccessLog", value)
+
+
+def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
+    return dataclasses.field(default=default, metadata={"parse": parse, "meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one process; sizes are bytes, times are seconds."""
+
+    data: Path = _setting(
+        Path(".connectory"), _path, "Folder of everything that is kept, the embedded database too."
+    )
+    database_url: str = _setting(
+        "",
+        _text,
+        "PostgreSQL, as postgresql://user:password@host/name. Empty: SQLite in the data folder.",
+    )
+    database_pool_size: int = _setting(
+        8, _whole_number(2), "Database connections that a node keeps."
+    )
+    public_url: str = _setting(
+        "",
+        _url,
+        "The address that clients reach this server at; shown wherever the server names itself."
+        " Empty: the address it listens on.",
+    )
+    trusted_proxies: tuple[Network, ...] = _setting(
+        (),
+        _networks,
+        "Networks whose X-Forwarded-For and X-Forwarded-Proto headers are believed."
+        " Empty: nobody's.",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (), _list, "Origins whose pages may call the API, or *. Empty: none (CORS is off)."
+    )
+    cache_bytes: int = _setting(
+        64 * 2**20, _whole_number(0), "Memory for encoded Connectors, on each node."
+    )
+    token_seconds: int = _setting(
+        48 * 3600, _whole_number(1), "How long an access token is good for."
+    )
+    max_body_bytes: int = _setting(2**20, _whole_number(1), "The largest request body taken.")
+    max_header_bytes: int = _setting(
+        32 * 2**10, _whole_number(1024), "The largest sum of request headers taken."
+    )
+    max_target_bytes: int = _setting(
+        16 * 2**10, _whole_number(256), "The longest path and query taken."
+    )
+    read_timeout: float = _setting(
+        30.0, _seconds, "How long a client may take to send its headers, and then its body."
+    )
+    shutdown_delay: float = _setting(
+        0.0,
+        _seconds_or_none,
+        "How long a stopping server still takes requests while /ready says no, so that load"
+        " balancers turn away first.",
+    )
+    drain_seconds: float = _setting(
+        20.0, _seconds, "How long a stopping server waits for the requests that it accepted."
+    )
+    access_log: AccessLog = _setting(
+        "writes",
+        _access_log,
+        "Which requests get a log line: all; writes and failures; or off.",
+    )
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str], **options: Any) -> "Settings":
+        """Read the settings from an environment; options that are not None win.
+
+        Raises:
+            SettingError: a value cannot be read, or a CONNECTORY_ variable is unknown.
+        """
+        values: dict[str, Any] = {}
+        known = {variable(field.name): field for field in dataclasses.fields(cls)}
+        for name, text in environment.items():
+            if not name.startswith("CONNECTORY_") or name in NOT_SETTINGS:
+                continue
+            field = known.get(name)
+            if field is None:
+                raise SettingError(
+                    f"{name} is not a setting; `connectory settings` lists those there are"
+                )
+            if text.strip():
+                values[field.name] = _parsed(name, field.metadata["parse"], text.strip())
+        values.update((name, value) for name, value in options.items() if value is not None)
+        return cls(**values)
+
+
+#: Variables with our prefix that are not the server's: those of tests, benchmarks, commands.
+NOT_SETTINGS = frozenset(
+    {
+        "CONNECTORY_TEST_POSTGRES_URL",
+        "CONNECTORY_TEST_REQUIRE",
+        "CONNECTORY_TEST_SHARED",
+        "CONNECTORY_TRACEBACK",
+    }
+)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"CONNECTORY_{name.upper()}"
+
+
+def _parsed(name: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingError(f"{name}={text!r} cannot be read: it must be {error}") from None

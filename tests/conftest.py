@@ -1,0 +1,84 @@
+"""Fixtures that every suite uses. What a machine lacks is skipped, saying so.
+
+`CONNECTORY_TEST_REQUIRE` names what must not be lacking (postgresql, shared, browser, node): there
+a skip is a failure.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectory.database import migration
+from connectory.database.engine import Database, open_database
+from tests import postgresql
+from tests.harness import Installation
+
+ROOT = Path(__file__).parent.parent
+
+
+def lacking(what: str, why: str) -> None:
+    """Skip the test for want of something; fail it where that is required."""
+    if what in os.environ.get("CONNECTORY_TEST_REQUIRE", "").split():
+        pytest.fail(f"{what} is required here, but {why}")
+    pytest.skip(f"{what}: {why}")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.PostgreSQL]:
+    try:
+        with postgresql.server() as running:
+            yield running
+    except postgresql.NotInstalled as why:
+        lacking("postgresql", str(why))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The database under test: every test that asks for it runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def installation(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Installation]:
+    """An empty installation on each database; its schema is current."""
+    data = tmp_path / "data"
+    data.mkdir()
+    if backend == "sqlite":
+        yield Installation(data)
+        return
+    running: postgresql.PostgreSQL = request.getfixturevalue("postgresql_server")
+    url = running.new_database()
+    yield Installation(data, url)
+    running.drop(url)
+
+
+@pytest.fixture
+def database(installation: Installation) -> Iterator[Database]:
+    """The installation's database, opened in the test's own process."""
+    opened = open_database(installation.database_url, installation.data)
+    migration.migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the published contract and the corpus, beside the checkout."""
+    folder = Path(os.environ.get("CONNECTORY_TEST_SHARED", ROOT.parent / "shared"))
+    if not (folder / "contract").is_dir():
+        lacking("shared", f"{folder} is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node's command."""
+    found = shutil.which("node")
+    if found is None or shutil.which("npm") is None:
+        lacking("node", "node and npm are not installed")
+    return str(found)

@@ -1,0 +1,180 @@
+"""The system under test: a real installation, real commands, a real server process."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+#: The command as an installed user has it.
+COMMAND = str(Path(sys.executable).with_name("connectory"))
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A port of loopback on which nothing listens just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An API Client as `connectory client create` showed it."""
+
+    client_id: str
+    client_secret: str
+
+
+@dataclass
+class Server:
+    """A `connectory serve` process that accepts requests."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    log: Path
+
+    def token(self, credentials: Credentials, scope: str | None = None) -> str:
+        form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
+        answer = httpx.post(
+            f"{self.url}/oauth/token",
+            data=form,
+            auth=(credentials.client_id, credentials.client_secret),
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def client(self, credentials: Credentials, scope: str | None = None) -> httpx.Client:
+        """An HTTP client that sends a bearer token."""
+        token = self.token(credentials, scope)
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"})
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line]
+
+    def kill(self) -> None:
+        """End it like a power cut would (SIGKILL)."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """End it as an operator does (SIGTERM); its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+@dataclass
+class Installation:
+    """A data folder, and perhaps a PostgreSQL database, with commands to run on them."""
+
+    data: Path
+    database_url: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("CONNECTORY_")}
+        return kept | {
+            "CONNECTORY_DATA": str(self.data),
+            "CONNECTORY_DATABASE_URL": self.database_url,
+            **self.settings,
+        }
+
+    def run(
+        self, *arguments: str, stdin: str | None = None, expect: int | None = 0
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end; `expect` is the exit code it must have."""
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if expect is not None:
+            assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
+        return done
+
+    def run_json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+    def project(self, key: str, region: str = "europe-west1.gcp") -> str:
+        """Make a Project; its identifier, `region:key`."""
+        self.run("project", "create", key, "--region", region)
+        return f"{region}:{key}"
+
+    def credentials(self, project: str, scope: str = "manage_project") -> Credentials:
+        made = self.run_json("client", "create", "--project", project, "--scope", scope)
+        return Credentials(made["clientId"], made["clientSecret"])
+
+    def import_lines(self, lines: Sequence[dict[str, Any]], expect: int = 0) -> str:
+        """Import Connectors; what the command said."""
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        done = self.run("import", "-", stdin=text, expect=expect)
+        return done.stdout + done.stderr
+
+    @contextlib.contextmanager
+    def serving(self, *options: str, settings: dict[str, str] | None = None) -> Iterator[Server]:
+        """A server, from the moment it accepts requests; stopped at the end if it still runs."""
+        server = self.start(*options, settings=settings)
+        try:
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.process.terminate()
+                try:
+                    server.process.wait(30)
+                finally:
+                    server.process.kill()
+
+    def start(self, *options: str, settings: dict[str, str] | None = None) -> Server:
+        port = free_port()
+        log = self.data.parent / f"serve-{port}.log"
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [COMMAND, "serve", "--port", str(port), *options],
+                env=self.environment | (settings or {}),
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+                text=True,
+            )
+        server = Server(process, f"http://127.0.0.1:{port}", log)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended: {log.read_text()}")
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{server.url}/health").status_code == 200:
+                    return server
+            time.sleep(0.02)
+        process.kill()
+        raise AssertionError(f"the server did not start: {log.read_text()}")
+
+
+def connector(key: str, **fields: Any) -> dict[str, Any]:
+    """A line of an import: a public Connector, with `fields` on top."""
+    return {
+        "key": key,
+        "name": f"The {key} Connector",
+        "description": "A Connector for tests",
+        "integrationTypes": ["other"],
+        "creator": {"email": "connect@acme.example", "company": "Acme"},
+        "repository": {"url": "https://github.com/acme/connector.git", "tag": "v1.0.0"},
+        "configurations": [],
+        "supportedRegions": [],
+        "private": False,
+        "certified": True,
+    } | fields
