@@ -20,12 +20,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 (nothing has looked at the version
     )
 
 import argparse
-import configparser
 import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import html
 import importlib.util
 import json
 import os
@@ -35,8 +33,6 @@ import shutil
 import subprocess
 import time
 import tomllib
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -217,7 +213,9 @@ def prepare_venv() -> None:
     elif VENV.exists():
         shutil.rmtree(VENV)
     if not importlib.util.find_spec("venv"):
-        raise BootstrapError(no_pip())
+        raise BootstrapError(
+            f"{BASE_PYTHON} lacks its venv module; on Debian and Ubuntu: apt install python3-venv"
+        )
     if not logged([BASE_PYTHON, "-m", "venv", "--without-pip", str(VENV)]):
         raise BootstrapError(f"{VENV} could not be made: {failure()}")
 
@@ -247,10 +245,10 @@ def installers() -> Iterator[list[str]]:
     elif importlib.util.find_spec("pip"):
         yield [BASE_PYTHON, "-m", "pip", "--python", str(PYTHON), "install"]
     elif not uv:
-        yield [str(PYTHON), str(fetched_pip() / "pip"), "install"]
+        yield [str(PYTHON), str(debian_pip() / "pip"), "install"]
 
 
-def logged(command: Sequence[str]) -> bool:
+def logged(command: Sequence[str], folder: Path = ROOT) -> bool:
     """Run a command of an install, with its output to the log; say whether it worked."""
     environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
     environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
@@ -259,7 +257,7 @@ def logged(command: Sequence[str]) -> bool:
         log.flush()
         return not subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -280,68 +278,36 @@ def failure() -> str:
     return f"{reason} (the whole output: {LOG})"
 
 
-# Where there is no pip at all
+def debian_pip() -> Path:
+    """Fetch the wheel of pip from the archive of Debian or Ubuntu, which ship Python without pip.
 
-
-def no_pip() -> str:
-    """Tell how to mend a Python that came without pip."""
-    return (
-        f"{BASE_PYTHON} has neither pip nor ensurepip, so nothing can be installed;"
-        " on Debian and Ubuntu: apt install python3-venv"
-    )
-
-
-def fetched_pip() -> Path:
-    """Fetch pip's wheel from the index that pip is configured for, and check it by the lock.
-
-    A wheel of pip runs as it is, so nothing has to be unpacked.
+    As any user and with nothing installed: apt has its lists and files in a folder of ours, and
+    checks them by its keys. A wheel of pip runs as it is.
     """
-    index = configured_index(os.environ, Path.home())
-    if not index:
-        raise BootstrapError(no_pip())
-    version, hashes = pins("pip")["pip"]
-    name = f"pip-{version}-py3-none-any.whl"
-    page_address = f"{index.rstrip('/')}/pip/"
-    page = fetched(page_address).decode()
-    links = [html.unescape(link) for link in re.findall(r'href="([^"]+)"', page)]
-    link = next((each for each in links if name in each), None)
-    if not link:
-        raise BootstrapError(f"{no_pip()} (and {page_address} has no {name})")
-    wheel = fetched(urllib.parse.urljoin(page_address, link))
-    if hashlib.sha256(wheel).hexdigest() not in hashes:
-        raise BootstrapError(f"{name} from {page_address} is not the one of the lock file")
-    path = WORKSHOP / name
-    path.write_bytes(wheel)
-    return path
-
-
-def fetched(address: str) -> bytes:
-    """Read an address of the configured package index."""
-    # Whatever scheme the user configured is the one that pip would use too.
-    request = urllib.request.Request(address, headers={"Accept": "text/html, */*"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-        return bytes(answer.read())
-
-
-def configured_index(environment: Mapping[str, str], home: Path) -> str | None:
-    """Return the package index of pip's environment or configuration files."""
-    for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
-        if environment.get(name):
-            return environment[name]
-    files = (
-        Path("/etc/pip.conf"),
-        home / ".pip" / "pip.conf",
-        home / ".config" / "pip" / "pip.conf",
-        Path(environment.get("PIP_CONFIG_FILE", os.devnull)),
-    )
-    configuration = configparser.ConfigParser(interpolation=None, strict=False)
-    configuration.read(files, encoding="utf-8")
-    found = (
-        configuration.get(section, key, fallback=None)
-        for section in ("install", "global")
-        for key in ("index-url", "index_url")
-    )
-    return next((value for value in found if value), None)
+    folder = WORKSHOP / "apt"
+    shutil.rmtree(folder, ignore_errors=True)
+    apt = ["apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "-o", "Dir::Cache::pkgcache="]
+    for name, place_of in (("State::Lists", "lists"), ("Cache::Archives", "archives")):
+        (folder / place_of / "partial").mkdir(parents=True)
+        apt += ["-o", f"Dir::{name}={folder / place_of}"]
+    try:
+        fetched = shutil.which("apt-get") and all(
+            logged(command, folder)
+            for command in (
+                [*apt, "update"],
+                [*apt, "download", "python3-pip-whl"],
+                ["sh", "-c", "dpkg-deb --extract python3-pip-whl_*.deb ."],
+            )
+        )
+        wheel = next(folder.glob("usr/share/python-wheels/pip-*.whl"), None)
+        if not (fetched and wheel):
+            raise BootstrapError(
+                f"{BASE_PYTHON} has neither pip nor ensurepip, so nothing can be installed;"
+                f" on Debian and Ubuntu: apt install python3-venv (the whole output: {LOG})"
+            )
+        return wheel.replace(WORKSHOP / wheel.name)
+    finally:
+        shutil.rmtree(folder)
 
 
 def pins(lock: str) -> dict[str, tuple[str, list[str]]]:
@@ -426,7 +392,6 @@ def lock_files(rest: Sequence[str]) -> int:
 LOCK_SOURCES = {
     "run": ("pyproject.toml", "--group", "build"),
     "dev": ("pyproject.toml", "--group", "dev", "--constraints", "requirements/run.txt"),
-    "pip": ("requirements/pip.in",),
 }
 
 # Two at a time: a machine with two cores is what the time limits are measured on.
