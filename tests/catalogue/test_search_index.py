@@ -1,0 +1,225 @@
+"""The search index against the oracle, on generated catalogues and searches."""
+
+import uuid
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectory.catalogue.index import SearchIndex
+from connectory.catalogue.model import Document, Query, Sort, SortField
+from connectory.contract.scalars import IntegrationType
+from tests.catalogue.oracle import expected
+
+PROJECTS = ["europe-west1.gcp:one", "europe-west1.gcp:two", "us-central1.gcp:one"]
+#: Few letters, so that they meet often; blanks of several kinds; letters that fold to others or
+#: to two; what SQL and regular expressions hold for special.
+LETTERS = "aabbcA \t\n  ßẞSsİiıΣσςéÉ%_'\"\\.*🙂日本\u00a0"
+
+#: Words that share beginnings and ends, parted mostly by single blanks: phrases that meet.
+_words = st.text("ab", min_size=1, max_size=5) | st.sampled_from(["abcab", "cabc", "ß", "日本"])
+_parted = st.lists(
+    st.tuples(_words, st.sampled_from([" ", " ", " ", " ", "  ", "\t", "\u00a0"])), max_size=5
+).map(lambda parts: "".join(word + blank for word, blank in parts).removesuffix(" "))
+texts = st.text(LETTERS, max_size=14) | _parted
+names = texts.filter(bool)
+sorts = st.builds(Sort, st.sampled_from(SortField), st.booleans())
+
+
+@st.composite
+def documents(draw: st.DrawFn, number: int = 0) -> Document:
+    return Document(
+        id=str(uuid.UUID(int=draw(st.integers(0, 30)) + (number << 8), version=4)),
+        version=draw(st.integers(1, 3)),
+        key=draw(st.none() | st.just(f"k{number}-{draw(st.sampled_from('abcXYZ'))}")),
+        name=draw(names),
+        description=draw(st.none() | texts),
+        company=draw(st.sampled_from([None, "Acme", "acme", "Ümlaut"])),
+        integration_types=tuple(draw(st.sets(st.sampled_from(list(IntegrationType)[:3])))),
+        private=draw(st.booleans()),
+        projects=tuple(draw(st.sets(st.sampled_from(PROJECTS)))),
+        created_at=draw(st.integers(0, 3)),
+        last_modified_at=draw(st.integers(0, 3)),
+    )
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> list[Document]:
+    """Connectors whose ids, and whose keys where they have any, differ."""
+    return [draw(documents(number)) for number in range(draw(st.integers(0, 25)))]
+
+
+@st.composite
+def queries(draw: st.DrawFn, catalogue: Sequence[Document]) -> Query:
+    haystacks = [each.name for each in catalogue] + [each.description or "" for each in catalogue]
+    text = draw(texts)
+    if haystacks and draw(st.booleans()):
+        haystack = draw(st.sampled_from(haystacks))
+        start = draw(st.integers(0, max(len(haystack) - 1, 0)))
+        text = haystack[start : start + draw(st.integers(1, 8))]
+        text = draw(st.sampled_from([text, text.upper(), text.casefold()]))
+    ids = [each.id for each in catalogue] or ["none"]
+    keys = [each.key or "none" for each in catalogue] or ["none"]
+    return Query(
+        text=text,
+        private_only=draw(st.booleans()),
+        company=draw(st.sampled_from([None, None, "Acme", "acme", "nobody"])),
+        ids=draw(st.just(()) | st.lists(st.sampled_from([*ids, ids[0].upper(), "x"]), max_size=4)),
+        keys=draw(st.just(()) | st.lists(st.sampled_from([*keys, ""]), max_size=4)),
+        integration_types=draw(
+            st.just(()) | st.lists(st.sampled_from(list(IntegrationType)[:4]), max_size=3)
+        ),
+        sort=draw(st.lists(sorts, max_size=3)),
+        offset=draw(st.integers(0, 6)),
+        limit=draw(st.integers(0, 8)),
+    )
+
+
+def found(index: SearchIndex, query: Query, project: str) -> tuple[int, list[tuple[str, int]]]:
+    page = index.search(query, project)
+    return page.total, [index.version_of(number) for number in page.numbers]
+
+
+def examples(count: int) -> settings:
+    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@given(st.data())
+@examples(120)
+def test_a_search_finds_what_the_oracle_finds(data: st.DataObject) -> None:
+    check_searches(data)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@given(st.data())
+@examples(3_000)
+def test_a_search_finds_what_the_oracle_finds_many_times_over(data: st.DataObject) -> None:
+    check_searches(data)
+
+
+def check_searches(data: st.DataObject) -> None:
+    catalogue = data.draw(catalogues())
+    index = SearchIndex(catalogue)
+    for _ in range(5):
+        query = data.draw(queries(catalogue))
+        project = data.draw(st.sampled_from(PROJECTS))
+        assert found(index, query, project) == expected(catalogue, query, project)
+
+
+@given(st.data())
+@examples(120)
+def test_an_index_that_grew_finds_what_a_new_one_finds(data: st.DataObject) -> None:
+    catalogue = {each.id: each for each in data.draw(catalogues())}
+    index = SearchIndex(catalogue.values())
+    for step in range(data.draw(st.integers(1, 6))):
+        changed = data.draw(documents(number=data.draw(st.integers(0, 40))))
+        others = {each.key for each in catalogue.values() if each.id != changed.id}
+        if changed.key in others:
+            continue
+        catalogue[changed.id] = changed
+        index.publish([index.stage(changed)])
+        query = data.draw(queries(list(catalogue.values())))
+        project = data.draw(st.sampled_from(PROJECTS))
+        assert found(index, query, project) == expected(list(catalogue.values()), query, project), (
+            step
+        )
+
+
+@given(catalogues())
+@examples(60)
+def test_paging_neither_repeats_nor_skips(catalogue: list[Document]) -> None:
+    index = SearchIndex(catalogue)
+    whole = found(index, Query(text="a", limit=500), PROJECTS[0])[1]
+    pages = [
+        each
+        for offset in range(0, len(whole) + 2, 2)
+        for each in found(index, Query(text="a", limit=2, offset=offset), PROJECTS[0])[1]
+    ]
+    assert pages == whole
+
+
+def test_what_is_staged_is_found_only_once_it_is_published() -> None:
+    index = SearchIndex()
+    document = Document(
+        id=str(uuid.uuid4()),
+        version=1,
+        key="tax",
+        name="Tax",
+        description=None,
+        company=None,
+        integration_types=(),
+        private=False,
+        projects=(),
+        created_at=0,
+        last_modified_at=0,
+    )
+    assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
+    number = index.stage(document)
+    assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
+    assert index.with_key("tax") is None
+    index.publish([number])
+    assert found(index, Query(text="tax"), PROJECTS[0]) == (1, [(document.id, 1)])
+    assert index.with_key("tax") == number
+
+
+PHRASES = [
+    # description, text, whether it is found
+    ("payment connector", "payment connector", True),
+    ("payment connector", "ment con", True),
+    ("payment connector", "t c", True),
+    ("payment  connector", "payment connector", False),
+    ("payment  connector", "payment  connector", True),
+    ("fast payment connector\tfor shops", "payment connector", True),
+    ("fast payment connector\tfor shops", "connector\tfor", True),
+    ("fast payment connector\tfor shops", "connector for", False),
+    ("fast payment connector\tfor shops", "t c", True),
+    ("a b\tc", "a b", True),
+    ("payment connector", " connector", True),
+    ("payment connector", "payment ", True),
+    ("payment connector", "connector ", False),
+    ("payment connector", " payment", False),
+    ("prepayment connectors", "payment connector", True),
+    ("prepayment connectors", " payment connector", False),
+    ("prepayment connectors", "payment connector ", False),
+    ("connector payment", "payment connector", False),
+    ("payment of connector", "payment connector", False),
+    ("the payment and the connector of payment", "payment connector", False),
+    ("one\u00a0two", "one two", False),
+    ("one\u00a0two", "one\u00a0two", True),
+    ("Größe", "GRÖSSE", True),
+    ("GRÖSSE", "größe", True),
+    ("100% of_all 'quoted' \\back", "100% of_all '", True),
+    ("100% of all", "100_", False),
+    ("shop 🙂 now", "🙂", True),
+    ("shop 🙂 now", "p 🙂 n", True),
+    ("x", "x", True),
+    ("x", "y", False),
+    ("x y", "   ", False),
+    ("x   y", "   ", True),
+]
+
+
+@pytest.mark.parametrize(("description", "text", "is_found"), PHRASES)
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_text_is_found_literally_in_its_case_folding(
+    description: str, text: str, *, is_found: bool, grown: bool
+) -> None:
+    document = Document(
+        id=str(uuid.uuid4()),
+        version=1,
+        key=None,
+        name="-",
+        description=description,
+        company=None,
+        integration_types=(),
+        private=False,
+        projects=(),
+        created_at=0,
+        last_modified_at=0,
+    )
+    index = SearchIndex(() if grown else (document,))
+    if grown:
+        index.publish([index.stage(document)])
+    assert index.search(Query(text=text), PROJECTS[0]).total == int(is_found)
