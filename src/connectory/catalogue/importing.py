@@ -82,7 +82,7 @@ def import_connectors(
             seen = feed.position(connection)
             _resolve(connection, now)
         with session.write() as connection:
-            if feed.position(connection) != seen:
+            if feed.hold(connection) != seen:
                 _resolve(connection, now)
             for found in _conflicts(connection):
                 count(found)

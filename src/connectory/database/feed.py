@@ -40,6 +40,18 @@ def advance(connection: sqlalchemy.Connection) -> int:
     )
 
 
+def hold(connection: sqlalchemy.Connection) -> tuple[str, int]:
+    """The feed's position, which nobody else changes before this transaction ends.
+
+    For a write that depends on what it has read: on PostgreSQL, what `position` tells may be old
+    by the time that `advance` returns, because it waits for others meanwhile.
+    """
+    # SQLite has no such clause and needs none: its write transactions run one at a time.
+    query = sqlalchemy.select(feed.c.epoch, feed.c.head).with_for_update()
+    row = connection.execute(query).one()
+    return row.epoch, row.head
+
+
 def begin_epoch(connection: sqlalchemy.Connection) -> None:
     """Start the feed's life, or its life after a restore: all followers load anew."""
     connection.execute(feed.delete())
