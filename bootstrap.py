@@ -64,8 +64,9 @@ MISLEADING = frozenset(
     }
 )
 UNREACHABLE = re.compile(
-    r"name resolution|name or service not known|dns error|failed to establish a new connection"
-    r"|connection refused|network is unreachable|error sending request|timed out",
+    r"name resolution|failure resolving|name or service not known|dns error"
+    r"|failed to establish a new connection|connection refused|network is unreachable"
+    r"|error sending request|timed out",
     re.IGNORECASE,
 )
 
@@ -201,6 +202,7 @@ def one_at_a_time() -> Iterator[None]:
         except BlockingIOError:
             say("Waiting for another install in this checkout")
             fcntl.flock(file, fcntl.LOCK_EX)
+        os.set_inheritable(file.fileno(), True)  # an installer that outlives this keeps the lock
         yield
 
 
@@ -262,6 +264,7 @@ def logged(command: Sequence[str], folder: Path = ROOT) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            close_fds=False,  # for the lock
             check=False,
         ).returncode
 
@@ -270,12 +273,19 @@ def failure() -> str:
     """Give the reason why the last command of an install failed, in one line."""
     text = LOG.read_text(encoding="utf-8", errors="replace").rpartition(PROMPT)[2]
     if UNREACHABLE.search(text):
-        reason = "the package index could not be reached; is there a network?"
+        reason = "nothing could be fetched; is there a network?"
     else:
         lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
-        errors = [line for line in lines if line.lower().startswith("error")]
+        errors = [line for line in lines if line.lower().startswith(("error", "e: "))]
         reason = (errors or lines or ["the install failed without a word"])[-1]
     return f"{reason} (the whole output: {LOG})"
+
+
+# Not "update &&": one archive of several that does not answer is no reason to give up.
+FETCH_PIP = """
+apt-get --quiet "$@" update
+apt-get --quiet "$@" download python3-pip-whl && dpkg-deb --extract python3-pip-whl_*.deb .
+"""
 
 
 def debian_pip() -> Path:
@@ -284,28 +294,24 @@ def debian_pip() -> Path:
     As any user and with nothing installed: apt has its lists and files in a folder of ours, and
     checks them by its keys. A wheel of pip runs as it is.
     """
+    lack = (
+        f"{BASE_PYTHON} has neither pip nor ensurepip (on Debian and Ubuntu: apt install"
+        " python3-venv), and pip could not be fetched"
+    )
+    if not shutil.which("apt-get"):
+        raise BootstrapError(lack)
     folder = WORKSHOP / "apt"
     shutil.rmtree(folder, ignore_errors=True)
-    apt = ["apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "-o", "Dir::Cache::pkgcache="]
+    options = ["-o", "APT::Sandbox::User=root", "-o", "Dir::Cache::pkgcache="]
     for name, place_of in (("State::Lists", "lists"), ("Cache::Archives", "archives")):
         (folder / place_of / "partial").mkdir(parents=True)
-        apt += ["-o", f"Dir::{name}={folder / place_of}"]
+        options += ["-o", f"Dir::{name}={folder / place_of}"]
     try:
-        fetched = shutil.which("apt-get") and all(
-            logged(command, folder)
-            for command in (
-                [*apt, "update"],
-                [*apt, "download", "python3-pip-whl"],
-                ["sh", "-c", "dpkg-deb --extract python3-pip-whl_*.deb ."],
-            )
-        )
-        wheel = next(folder.glob("usr/share/python-wheels/pip-*.whl"), None)
-        if not (fetched and wheel):
-            raise BootstrapError(
-                f"{BASE_PYTHON} has neither pip nor ensurepip, so nothing can be installed;"
-                f" on Debian and Ubuntu: apt install python3-venv (the whole output: {LOG})"
-            )
-        return wheel.replace(WORKSHOP / wheel.name)
+        fetched = logged(["sh", "-c", FETCH_PIP, "sh", *options], folder)
+        wheels = list(folder.glob("usr/share/python-wheels/pip-*.whl"))
+        if not fetched or not wheels:
+            raise BootstrapError(f"{lack}: {failure()}")
+        return wheels[0].replace(WORKSHOP / wheels[0].name)
     finally:
         shutil.rmtree(folder)
 
@@ -330,6 +336,7 @@ def nothing(_: Sequence[str]) -> int:
 
 def demo(rest: Sequence[str]) -> int:
     """Become the server with the demo's data, so that signals reach it and not this process."""
+    os.chdir(ROOT)
     script = str(VENV / "bin" / "connectory")
     os.execv(script, [script, "serve", "--demo", *rest])
 
