@@ -169,8 +169,8 @@ def test_pages_tell_where_they_are(shop: Shop) -> None:
             "sort=price%20asc&limit=x",
             [
                 (
-                    "sort: expected one of name, key, createdAt, lastModifiedAt, alone or followed by"
-                    " a blank and asc or desc, got 'price asc'"
+                    "sort: expected one of name, key, createdAt, lastModifiedAt,"
+                    " alone or followed by a blank and asc or desc, got 'price asc'"
                 ),
                 "limit: expected a whole number from 0 to 500, got 'x'",
             ],

@@ -52,7 +52,7 @@ class Catalogue:
             number = self._remember(id_, self._index.with_id(id_))
         if number is None or not self._index.is_visible(number, project):
             return None
-        return self.cache.get(number) or (await self._bodies((number,)))[0]
+        return self.cache.get(number) or (await self._read((number,)))[number]
 
     async def with_key(self, key: str, project: str) -> Response | None:
         """A Connector by its key, if it exists for a Project (given as `region:projectKey`)."""
@@ -62,18 +62,18 @@ class Catalogue:
             number = self._remember(name, self._index.with_key(key))
         if number is None or not self._index.is_visible(number, project):
             return None
-        return self.cache.get(number) or (await self._bodies((number,)))[0]
+        return self.cache.get(number) or (await self._read((number,)))[number]
 
     async def search(self, query: Query, project: str) -> Response:
         """A page of the Connectors that a Project finds: a ConnectorSearchPagedQueryResponse."""
         page = self._index.search(query, project)
-        results = await self._bodies(page.numbers)
+        bodies = await self._bodies(page.numbers)
         body = b'{"offset":%d,"limit":%d,"total":%d,"count":%d,"results":[%b]}' % (
             query.offset,
             query.limit,
             page.total,
-            len(results),
-            b",".join(each.body for each in results),
+            len(bodies),
+            b",".join(bodies),
         )
         return Response(200, body, etag=tag_of(body))
 
@@ -116,23 +116,30 @@ class Catalogue:
             self._numbers[name] = number
         return number
 
-    async def _bodies(self, numbers: Sequence[int]) -> list[Response]:
+    async def _bodies(self, numbers: Sequence[int]) -> list[bytes]:
         """The encoded Connectors of live documents, from memory or from the database."""
-        found = {number: self.cache.get(number) for number in numbers}
-        missing = {
-            number: self._index.version_of(number) for number, kept in found.items() if kept is None
-        }
+        kept = {number: self.cache.get(number) for number in numbers}
+        missing = [number for number, response in kept.items() if response is None]
         if missing:
-            index = self._index
-            contents = await self._database.reading_promptly(store.contents, missing.values())
-            for number, version in missing.items():
-                content = contents.get(version)
-                if content is None:
-                    raise ServiceUnavailable("The catalogue is being replaced; try again")
-                found[number] = _encoded(version, content)
-                if index is self._index:
-                    self.cache.put(number, found[number])  # type: ignore[arg-type]
-        return [response for response in found.values() if response is not None]
+            kept |= await self._read(missing)
+        return [response.body for response in kept.values() if response is not None]
+
+    async def _read(self, numbers: Sequence[int]) -> dict[int, Response]:
+        """The encoded Connectors of live documents, from the database.
+
+        Raises:
+            ServiceUnavailable: they are not there any more.
+        """
+        index = self._index
+        versions = {number: index.version_of(number) for number in numbers}
+        contents = await self._database.reading_promptly(store.contents, list(versions.values()))
+        if len(contents) < len(versions):
+            raise ServiceUnavailable("The catalogue is being replaced; try again")
+        read = {number: _encoded(key, contents[key]) for number, key in versions.items()}
+        if index is self._index:
+            for number, response in read.items():
+                self.cache.put(number, response)
+        return read
 
 
 def _encoded(version: store.Version, content: str) -> Response:
