@@ -24,10 +24,13 @@ class SearchParameters(Struct, frozen=True, kw_only=True, rename="camel"):
         str,
         Meta(
             description="Found where it occurs in `name` or `description`, upper and lower case"
-            " alike; all characters are literal."
+            " alike; all characters are literal.",
+            examples=["payment"],
         ),
     ] = ""
-    limit: Annotated[int, Meta(ge=0, le=500, description="Number of results requested.")] = 20
+    limit: Annotated[
+        int, Meta(ge=0, le=500, description="Number of results requested.", examples=[3])
+    ] = 20
     offset: Annotated[int, Meta(ge=0, le=10_000, description="Number of results skipped.")] = 0
     sort: Annotated[
         tuple[
@@ -51,6 +54,34 @@ class SearchParameters(Struct, frozen=True, kw_only=True, rename="camel"):
     integration_types: Annotated[
         tuple[IntegrationType, ...], Meta(description="Integration type of a Connector.")
     ] = ()
+
+
+_EXAMPLE = {
+    "id": "5ab3edcd-9d23-4934-8f48-256805253119",
+    "version": 4,
+    "key": "acme-payments",
+    "name": "Acme Payments",
+    "description": "Takes payments through Acme.",
+    "integrationTypes": ["psp"],
+    "creator": {"email": "connect@acme.example", "company": "Acme"},
+    "repository": {"url": "https://github.com/acme/payments.git", "tag": "v1.4.0"},
+    "configurations": [
+        {
+            "applicationName": "payments",
+            "applicationType": "service",
+            "standardConfiguration": [
+                {"key": "ACME_REGION", "description": "Where payments are taken", "default": "eu"}
+            ],
+            "securedConfiguration": [
+                {"key": "ACME_API_KEY", "description": "Key of the account", "required": True}
+            ],
+        }
+    ],
+    "private": False,
+    "supportedRegions": ["europe-west1.gcp"],
+    "certified": True,
+    "documentationUrl": "https://acme.example/docs",
+}
 
 
 def endpoints(catalogue: Catalogue) -> list[Endpoint]:
@@ -95,6 +126,8 @@ def endpoints(catalogue: Catalogue) -> list[Endpoint]:
             parameters={"id": Id},
             success=(200, Connector),
             errors=(ResourceNotFound,),
+            example=_EXAMPLE,
+            etag=True,
             handler=with_id,
         ),
         Endpoint(
@@ -106,6 +139,8 @@ def endpoints(catalogue: Catalogue) -> list[Endpoint]:
             parameters={"key": Key},
             success=(200, Connector),
             errors=(ResourceNotFound,),
+            example=_EXAMPLE,
+            etag=True,
             handler=with_key,
         ),
         Endpoint(
@@ -120,6 +155,8 @@ def endpoints(catalogue: Catalogue) -> list[Endpoint]:
             query=SearchParameters,
             success=(200, ConnectorSearchPagedQueryResponse),
             errors=(InvalidQueryParam,),
+            example={"offset": 0, "limit": 3, "total": 1, "count": 1, "results": [_EXAMPLE]},
+            etag=True,
             handler=search,
         ),
     ]

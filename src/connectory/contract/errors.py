@@ -267,7 +267,13 @@ class ServiceUnavailable(Uncontracted):
 
 
 class ErrorObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A single error; further fields depend on its code."""
+    """A single error; further fields depend on its code.
+
+    Attributes:
+        code: Which error it is.
+        message: What is wrong, in words.
+        detailed_error_message: What exactly is wrong, and where in the request.
+    """
 
     code: str
     message: str
@@ -275,9 +281,14 @@ class ErrorObject(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
 
 
 class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The body of every error answer; `message` is the first error's.
+    """The body of every error answer.
 
-    `error` and `error_description` are the OAuth fields, on 401 and on the OAuth endpoints only.
+    Attributes:
+        status_code: The HTTP status of the answer.
+        message: The message of the first error.
+        errors: Every error that was found; all have this status.
+        error: The error as OAuth 2.0 calls it; on 401 and on the OAuth endpoints only.
+        error_description: What is wrong, as OAuth 2.0 has it; there too.
     """
 
     status_code: int

@@ -43,9 +43,7 @@ ProjectIdentifier = Annotated[
         examples=["europe-west1.gcp:my-project-key"],
     ),
 ]
-ApplicationName = Annotated[
-    str, Meta(pattern=KEY_PATTERN, min_length=2, max_length=256, description="Name.")
-]
+ApplicationName = Annotated[str, Meta(pattern=KEY_PATTERN, min_length=2, max_length=256)]
 
 is_id = re.compile(ID_PATTERN).search
 is_key = re.compile(KEY_PATTERN).search

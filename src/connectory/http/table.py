@@ -88,6 +88,12 @@ class Endpoint:
     #: Errors of the endpoint itself; those of every endpoint are added where they can arise.
     errors: Sequence[type[ApiError]] = ()
     produces: str = "application/json"
+    #: A successful answer as the documentation shows it.
+    example: Mapping[str, Any] | None = None
+    #: Whether a successful answer has an entity tag, so that If-None-Match can turn it into 304.
+    etag: bool = False
+    #: Whether the published contract lacks this endpoint; the documentation says so.
+    addition: bool = False
 
 
 class Route:

@@ -6,14 +6,16 @@ OAuth fields beside the contract's.
 
 import base64
 import binascii
+from typing import Annotated
 from urllib.parse import unquote_plus
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from connectory.contract.errors import (
     AuthenticationError,
     InvalidRequest,
     InvalidScope,
+    TooManyRequests,
     UnsupportedGrantType,
 )
 from connectory.contract.scopes import format_scope
@@ -28,25 +30,47 @@ _NOT_KEPT = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True):
-    """A request for a token; the client's id and secret in the form or by Basic authentication."""
+    """A request for a token; the client's id and secret in the form or by Basic authentication.
 
-    grant_type: str
+    Attributes:
+        grant_type: How the client shows who it is.
+        scope: The scopes wanted, with blanks between them, each with or without `:{projectKey}`;
+            left out, all that the client has.
+        client_id: The client's id, if not in the Authorization header.
+        client_secret: The client's secret, if not in the Authorization header.
+    """
+
+    grant_type: Annotated[str, Meta(extra_json_schema={"enum": ["client_credentials"]})]
     scope: str | UnsetType = UNSET
     client_id: str | UnsetType = UNSET
     client_secret: str | UnsetType = UNSET
 
 
 class TokenQuestion(Struct, frozen=True, kw_only=True):
-    """A token to look at or to revoke."""
+    """A token to look at or to revoke.
 
-    token: str
+    Attributes:
+        token: The access token.
+        token_type_hint: Makes no difference: there are only access tokens.
+        client_id: The client's id, if not in the Authorization header.
+        client_secret: The client's secret, if not in the Authorization header.
+    """
+
+    token: Annotated[str, Meta(min_length=1)]
     token_type_hint: str | UnsetType = UNSET
     client_id: str | UnsetType = UNSET
     client_secret: str | UnsetType = UNSET
 
 
 class Token(Struct, frozen=True, kw_only=True):
-    """An access token; `expires_in` is seconds."""
+    """An access token.
+
+    Attributes:
+        access_token: The token, to be sent in the Authorization header.
+        token_type: Always `Bearer`.
+        expires_in: For how many seconds it is good.
+        scope: The scopes that it has, with blanks between them.
+    """
 
     access_token: str
     token_type: str
@@ -55,7 +79,16 @@ class Token(Struct, frozen=True, kw_only=True):
 
 
 class Introspection(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a token is good for; times are seconds since 1970."""
+    """What a token is good for; of one that is good for nothing, `active` alone is told.
+
+    Attributes:
+        active: Whether it is good.
+        scope: The scopes that it has, with blanks between them.
+        client_id: The client that it was issued to.
+        token_type: Always `Bearer`.
+        exp: When it expires, in seconds since 1970.
+        iat: When it was issued, in seconds since 1970.
+    """
 
     active: bool
     scope: str | UnsetType = UNSET
@@ -126,11 +159,24 @@ def endpoints(identity: Identity) -> list[Endpoint]:
             summary="Get an access token",
             description="OAuth 2.0 client credentials, by Basic authentication or in the form.",
             tag="OAuth 2.0",
+            addition=True,
             permissions=None,
             body=TokenRequest,
             body_type=FORM,
             success=(200, Token),
-            errors=(AuthenticationError, InvalidRequest, InvalidScope, UnsupportedGrantType),
+            errors=(
+                AuthenticationError,
+                InvalidRequest,
+                InvalidScope,
+                TooManyRequests,
+                UnsupportedGrantType,
+            ),
+            example={
+                "access_token": "nDHB9oQ2pMu6yJVaM2kqQfLbyZ3x8S1tW5vE7cRgK0U",
+                "token_type": "Bearer",
+                "expires_in": 172_800,
+                "scope": "view_connectors:my-project",
+            },
             handler=issue,
         ),
         Endpoint(
@@ -139,11 +185,20 @@ def endpoints(identity: Identity) -> list[Endpoint]:
             summary="Look at an access token",
             description="RFC 7662. A client sees the tokens of its own Project.",
             tag="OAuth 2.0",
+            addition=True,
             permissions=None,
             body=TokenQuestion,
             body_type=FORM,
             success=(200, Introspection),
-            errors=(AuthenticationError, InvalidRequest),
+            example={
+                "active": True,
+                "scope": "view_connectors:my-project",
+                "client_id": "pK3vTb8WqLz5NfYc7HxRd2Ms",
+                "token_type": "Bearer",
+                "exp": 1_795_680_000,
+                "iat": 1_795_507_200,
+            },
+            errors=(AuthenticationError, InvalidRequest, TooManyRequests),
             handler=introspect,
         ),
         Endpoint(
@@ -152,11 +207,13 @@ def endpoints(identity: Identity) -> list[Endpoint]:
             summary="Revoke an access token",
             description="RFC 7009. A client revokes its own tokens; any other is left alone.",
             tag="OAuth 2.0",
+            addition=True,
             permissions=None,
             body=TokenQuestion,
             body_type=FORM,
             success=(200, Revoked),
-            errors=(AuthenticationError, InvalidRequest),
+            example={},
+            errors=(AuthenticationError, InvalidRequest, TooManyRequests),
             handler=revoke,
         ),
     ]

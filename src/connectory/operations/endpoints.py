@@ -13,7 +13,12 @@ _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Health(Struct, frozen=True):
-    """That the process runs."""
+    """That the process runs.
+
+    Attributes:
+        status: `up`, or `ready`.
+        version: The version of Connectory.
+    """
 
     status: str
     version: str
@@ -37,7 +42,9 @@ def endpoints(readiness: Readiness, metrics: Metrics) -> list[Endpoint]:
             method="GET",
             path="/health",
             summary="Whether the process runs",
+            example={"status": "up", "version": __version__},
             tag="Operations",
+            addition=True,
             permissions=None,
             success=(200, Health),
             handler=health,
@@ -46,9 +53,11 @@ def endpoints(readiness: Readiness, metrics: Metrics) -> list[Endpoint]:
             method="GET",
             path="/ready",
             summary="Whether the server is ready for requests",
+            example={"status": "ready", "version": __version__},
             description="The database is reachable, its migrations are current, and the server is"
             " not shutting down.",
             tag="Operations",
+            addition=True,
             permissions=None,
             success=(200, Health),
             errors=(ServiceUnavailable,),
@@ -59,6 +68,7 @@ def endpoints(readiness: Readiness, metrics: Metrics) -> list[Endpoint]:
             path="/metrics",
             summary="Metrics for Prometheus",
             tag="Operations",
+            addition=True,
             permissions=None,
             produces="text/plain",
             handler=expose,

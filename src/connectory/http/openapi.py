@@ -1,0 +1,411 @@
+"""The endpoint table as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0.html).
+
+Nothing is written down twice: types and their constraints come from the structs, what fields mean
+from the structs' docstrings (`Attributes:`) or `Meta`, and errors from what an endpoint declares
+and from what it is by nature. `/openapi.json` is this document, `/docs` a page made of it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from inspect import cleandoc
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect
+
+from connectory.contract import errors
+from connectory.contract.errors import ApiError
+from connectory.contract.scopes import Permission
+from connectory.http import answers, bodies
+from connectory.http.table import Endpoint
+
+Json = dict[str, Any]
+
+#: Marks an operation that the published contract lacks.
+ADDITION: Final = "x-connectory-addition"
+#: A text that can be sent: U+0000 is refused wherever it comes, and cannot be in an answer.
+TEXT_PATTERN: Final = r"^[^\u0000]*$"
+
+_SCHEMAS: Final = "#/components/schemas/"
+_CORRELATION_ID: Final = "X-Correlation-ID"
+
+_DESCRIPTION: Final = """\
+The published Connect API, and what Connectory adds to it; an addition is marked by
+`x-connectory-addition`.
+
+Every answer has an `X-Correlation-ID`, and every error the one body of `ErrorResponse`. HEAD works
+wherever GET does. An answer with an `ETag` can be asked for on the condition `If-None-Match`.
+Parameters and fields that an endpoint does not know are ignored."""
+
+_SCOPES: Final[Mapping[Permission, str]] = {
+    Permission.MANAGE_PROJECT: "Everything that the other scopes allow, but for API Clients.",
+    Permission.MANAGE_CONNECTORS: "Create, change and publish ConnectorStaged.",
+    Permission.VIEW_CONNECTORS: "Read and search Connectors and ConnectorStaged.",
+    Permission.MANAGE_CONNECTORS_DEPLOYMENTS: "Create, redeploy and delete Deployments.",
+    Permission.VIEW_CONNECTORS_DEPLOYMENTS: "Read Deployments and their logs.",
+    Permission.MANAGE_API_CLIENTS: "Have a Deployment generate an API Client.",
+}
+
+#: One error of each kind, for the examples.
+_EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
+    type(example): example
+    for example in (
+        errors.InvalidJsonInput("version: Object missing required field `version`"),
+        errors.InvalidQueryParam("limit: expected a whole number from 0 to 500, got '501'"),
+        errors.InvalidPathParam("key: 'a key' does not match ^[A-Za-z0-9_-]{2,256}$"),
+        errors.ResourceNotFound("The Resource with key 'connector-key' was not found."),
+        errors.AuthorizationError(),
+        errors.General(),
+        errors.InvalidToken(),
+        errors.AuthenticationError(),
+        errors.InvalidRequest("The parameter grant_type is missing"),
+        errors.InvalidScope("'publish' is not a scope"),
+        errors.UnsupportedGrantType("The grant type 'password' is not supported"),
+        errors.NotAcceptable("This endpoint answers with application/json"),
+        errors.RequestTimeout("The body did not arrive within 30 seconds"),
+        errors.PayloadTooLarge("The body has more than the 1048576 bytes taken"),
+        errors.UriTooLong("Path and query have more than the 16384 bytes taken"),
+        errors.UnsupportedMediaType("Send the body as application/json in UTF-8"),
+        errors.TooManyRequests("Too many wrong secrets for this client; wait", 5),
+        errors.RequestHeadersTooLarge("The headers have more than the 32768 bytes taken"),
+        errors.ServiceUnavailable("The database cannot be reached; try again in a moment"),
+    )
+}
+
+
+def document(endpoints: Sequence[Endpoint], *, version: str) -> Json:
+    """Describe a table; `version` is the program's."""
+    schemas = _Schemas(endpoints)
+    responses: Json = {}
+    paths: dict[str, Json] = {}
+    for endpoint in endpoints:
+        operation = _operation(endpoint, schemas, responses)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Connectory",
+            "version": version,
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "The server that this document came from."}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in endpoints)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "responses": dict(sorted(responses.items())),
+            "parameters": _PARAMETERS,
+            "headers": _HEADERS,
+            "securitySchemes": _security_schemes(),
+        },
+    }
+
+
+def possible_errors(endpoint: Endpoint) -> dict[int, list[type[ApiError]]]:
+    """The errors that an endpoint can answer with, by status: its own and those of its kind."""
+    found = list(endpoint.errors)
+    if endpoint.parameters:
+        found += [errors.InvalidPathParam, errors.ResourceNotFound]
+    if endpoint.query is not None:
+        found.append(errors.InvalidQueryParam)
+    if endpoint.permissions is not None:
+        found += [errors.InvalidToken, errors.AuthorizationError]
+    if endpoint.body is not None:
+        form = endpoint.body_type == bodies.FORM
+        found += [
+            errors.InvalidRequest if form else errors.InvalidJsonInput,
+            errors.RequestTimeout,
+            errors.PayloadTooLarge,
+            errors.UnsupportedMediaType,
+        ]
+    if endpoint.permissions is not None or endpoint.body is not None:
+        # An open endpoint that takes nothing asks no database, unless it declares this itself.
+        found.append(errors.ServiceUnavailable)
+    found += [
+        errors.NotAcceptable,
+        errors.UriTooLong,
+        errors.RequestHeadersTooLarge,
+        errors.General,
+    ]
+    by_status: dict[int, list[type[ApiError]]] = {}
+    for error in sorted(dict.fromkeys(found), key=lambda each: each.status):
+        by_status.setdefault(error.status, []).append(error)
+    return by_status
+
+
+def _operation(endpoint: Endpoint, schemas: "_Schemas", responses: Json) -> Json:
+    operation: Json = {
+        "operationId": _operation_id(endpoint),
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": endpoint.description,
+        ADDITION: endpoint.addition,
+        "security": _security(endpoint),
+        "parameters": [*schemas.path_parameters(endpoint), *schemas.query_parameters(endpoint)],
+        "responses": {
+            str(endpoint.success[0]): _success(endpoint),
+            **({"304": {"$ref": "#/components/responses/NotModified"}} if endpoint.etag else {}),
+        },
+    }
+    operation["parameters"].append({"$ref": "#/components/parameters/CorrelationId"})
+    if endpoint.etag:
+        operation["parameters"].append({"$ref": "#/components/parameters/IfNoneMatch"})
+        responses["NotModified"] = {
+            "description": "The answer is the one whose entity tag was sent.",
+            "headers": _headers("ETag"),
+        }
+    if endpoint.body is not None:
+        schema = {"$ref": _SCHEMAS + endpoint.body.__name__}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {endpoint.body_type: {"schema": schema}},
+        }
+    for status, kinds in possible_errors(endpoint).items():
+        name = "Or".join(kind.__name__ for kind in kinds)
+        responses[name] = _failure(status, kinds)
+        operation["responses"][str(status)] = {"$ref": f"#/components/responses/{name}"}
+    return {
+        name: value
+        for name, value in operation.items()
+        if value or name in ("security", "responses")
+    }
+
+
+def _operation_id(endpoint: Endpoint) -> str:
+    """A name made of method and path: `getConnectorsByKey` for `GET /connectors/key={key}`."""
+    words = re.findall(r"({?)(\w+)(?!=)\b", endpoint.path)
+    named = (("By" if brace else "") + word[0].upper() + word[1:] for brace, word in words)
+    return endpoint.method.lower() + "".join(named)
+
+
+def _security(endpoint: Endpoint) -> list[Json]:
+    """Alternatives: any one of the scopes; a client's secret, or none; nothing at all."""
+    if endpoint.permissions is not None:
+        held = [each for each in Permission if each in endpoint.permissions]
+        return [{"oauth2": [_scope(permission)]} for permission in held]
+    if errors.AuthenticationError in endpoint.errors:
+        # The client's id and secret can be in the form as well, which OpenAPI has no word for.
+        return [{"client": []}, {}]
+    return []
+
+
+def _scope(permission: Permission) -> str:
+    return f"{permission}:{{projectKey}}"
+
+
+def _security_schemes() -> Json:
+    return {
+        "oauth2": {
+            "type": "oauth2",
+            "description": "A token of an API Client, which belongs to one Project.",
+            "flows": {
+                "clientCredentials": {
+                    "tokenUrl": "/oauth/token",
+                    "scopes": {_scope(each): meaning for each, meaning in _SCOPES.items()},
+                }
+            },
+        },
+        "client": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "Id and secret of an API Client; they can be in the form instead.",
+        },
+    }
+
+
+def _success(endpoint: Endpoint) -> Json:
+    status, struct = endpoint.success
+    content: Json = {"schema": {"type": "string"}}
+    if struct is not None:
+        content = {"schema": {"$ref": _SCHEMAS + struct.__name__}}
+    elif endpoint.produces == "application/json":
+        content = {"schema": {"type": "object"}}
+    if endpoint.example is not None:
+        content["example"] = endpoint.example
+    return {
+        "description": HTTPStatus(status).phrase,
+        "headers": _headers(*(["ETag"] if endpoint.etag else [])),
+        "content": {endpoint.produces: content},
+    }
+
+
+def _failure(status: int, kinds: Sequence[type[ApiError]]) -> Json:
+    meanings = [f"`{kind.code}`: {cleandoc(kind.__doc__ or '')}" for kind in kinds]
+    names = {name.lower() for kind in kinds for name, _ in _EXAMPLES[kind].headers}
+    extra = [name for name in _HEADERS if name.lower() in names]
+    return {
+        "description": f"{HTTPStatus(status).phrase}. " + "\n\n".join(meanings),
+        "headers": _headers(*extra),
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _SCHEMAS + errors.ErrorResponse.__name__},
+                "examples": {
+                    kind.code: {
+                        "value": msgspec.json.decode(answers.of_error(_EXAMPLES[kind]).body)
+                    }
+                    for kind in kinds
+                },
+            }
+        },
+    }
+
+
+def _headers(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (_CORRELATION_ID, *names)}
+
+
+def _header(description: str, kind: str = "string") -> Json:
+    return {"description": description, "required": True, "schema": {"type": kind}}
+
+
+_HEADERS: Final[Json] = {
+    _CORRELATION_ID: _header("Names this answer in the server's log."),
+    "ETag": _header("Entity tag of this answer, for `If-None-Match`."),
+    "WWW-Authenticate": _header("The way to authenticate."),
+    "Retry-After": _header("After how many seconds to try again.", "integer"),
+}
+_PARAMETERS: Final[Json] = {
+    "CorrelationId": {
+        "name": _CORRELATION_ID,
+        "in": "header",
+        "description": "Names the request in the server's log; without one of 1 to 256 letters,"
+        " digits and `._~:/+=@-`, the server makes its own.",
+        "schema": {"type": "string"},
+    },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "Entity tags that the client has: the answer to one of them is 304.",
+        "schema": {"type": "string"},
+    },
+}
+
+
+class _Schemas:
+    """The JSON schemas of all types of a table."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        requests = [each for endpoint in endpoints for each in (endpoint.query, endpoint.body)]
+        successes = [endpoint.success[1] for endpoint in endpoints]
+        structs = [each for each in (*requests, *successes, errors.ErrorResponse) if each]
+        parameters = [kind for endpoint in endpoints for kind in endpoint.parameters.values()]
+        inline, components = msgspec.json.schema_components(
+            [*parameters, *dict.fromkeys(structs)], ref_template=_SCHEMAS + "{name}"
+        )
+        for info in _walk(inspect.multi_type_info(dict.fromkeys(structs)), set()):
+            if isinstance(info, inspect.StructType):
+                _explain(components[info.cls.__name__], info.cls)
+            elif isinstance(info, inspect.EnumType):
+                # In the order of declaration; msgspec sorts them.
+                values = [each.value for each in info.cls]
+                components[info.cls.__name__] |= {"type": "string", "enum": values}
+        for name in _reached(components, [each.__name__ for each in requests if each]):
+            _refuse_nul(components[name])
+        self._by_type = dict(zip(parameters, map(_ecma, inline), strict=False))
+        #: A query is not sent as one object: its struct has no name of its own.
+        self._queries = {
+            each: _ecma(components.pop(each.__name__)["properties"])
+            for each in dict.fromkeys(endpoint.query for endpoint in endpoints)
+            if each is not None
+        }
+        self.components: Json = _ecma(components)
+
+    def path_parameters(self, endpoint: Endpoint) -> Iterator[Json]:
+        """The parameters of the path, in its order."""
+        for name, kind in endpoint.parameters.items():
+            yield _parameter(name, "path", self._by_type[kind]) | {"required": True}
+
+    def query_parameters(self, endpoint: Endpoint) -> Iterator[Json]:
+        """The parameters of the query; one that can be repeated is an array, exploded."""
+        if endpoint.query is None:
+            return
+        for name, schema in self._queries[endpoint.query].items():
+            parameter = _parameter(name, "query", schema)
+            if schema.get("type") == "array":
+                parameter |= {"style": "form", "explode": True}
+            yield parameter
+
+
+def _parameter(name: str, place: str, schema: Json) -> Json:
+    schema = dict(schema)
+    description = schema.pop("description", "")
+    return {"name": name, "in": place, "description": description, "schema": schema}
+
+
+def _walk(infos: Iterable[Any], seen: set[type]) -> Iterator[inspect.Type]:
+    """Types and all the types that they are made of; each struct and enumeration once."""
+    for info in infos:
+        if isinstance(info, inspect.StructType | inspect.EnumType):
+            if info.cls in seen:
+                continue
+            seen.add(info.cls)
+        if isinstance(info, inspect.Type):
+            yield info
+        if isinstance(info, inspect.Type | inspect.Field):
+            for name in info.__struct_fields__:
+                value = getattr(info, name)
+                yield from _walk(value if isinstance(value, tuple) else (value,), seen)
+
+
+def _explain(schema: Json, struct: type[msgspec.Struct]) -> None:
+    """Put what a struct's docstring says where a schema says it: on the type, on each field."""
+    schema["description"] = _sections(struct)[0]
+    meanings: dict[str, str] = {}
+    for each in reversed(struct.__mro__):
+        meanings |= _sections(each)[1]
+    fields = msgspec.structs.fields(struct)
+    properties = schema["properties"]
+    for field in fields:
+        if field.name in meanings:
+            properties[field.encode_name]["description"] = meanings[field.name]
+    # Its own fields come before those that it inherits: `id` is the first of a Connector's.
+    names = sorted(fields, key=lambda field: field.name not in struct.__annotations__)
+    schema["properties"] = {each.encode_name: properties[each.encode_name] for each in names}
+
+
+def _sections(documented: type) -> tuple[str, dict[str, str]]:
+    """A docstring without its sections, and what its `Attributes:` are."""
+    text, _, attributes = cleandoc(documented.__doc__ or "").partition("\n\nAttributes:\n")
+    found = re.findall(r"^    (\w+): (.+(?:\n {5,}.+)*)", attributes, re.MULTILINE)
+    return text, {name: re.sub(r"\s+", " ", meaning) for name, meaning in found}
+
+
+def _reached(components: Mapping[str, Json], names: Iterable[str]) -> set[str]:
+    """The names of components, and of all that they refer to."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            text = msgspec.json.encode(components[name]).decode()
+            waiting += re.findall(rf'"{re.escape(_SCHEMAS)}(\w+)"', text)
+    return found
+
+
+def _refuse_nul(schema: Any) -> None:
+    """Say of every text in a schema that has no pattern that U+0000 cannot be in it."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and not {"pattern", "enum"} & schema.keys():
+            schema["pattern"] = TEXT_PATTERN
+        for value in schema.values():
+            _refuse_nul(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _refuse_nul(value)
+
+
+def _ecma(schema: Any) -> Any:
+    """A schema whose patterns are plain ECMAScript, where `$` is the end and nothing else."""
+    if isinstance(schema, dict):
+        return {
+            name: value.replace(r"(?!\n)$", "$")
+            if name == "pattern" and isinstance(value, str)
+            else _ecma(value)
+            for name, value in schema.items()
+        }
+    if isinstance(schema, list | tuple):
+        return [_ecma(value) for value in schema]
+    return schema
