@@ -6,28 +6,24 @@ and from what it is by nature. `/openapi.json` is this document, `/docs` a page 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from inspect import cleandoc
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from msgspec import inspect
 
 from connectory.contract import errors
 from connectory.contract.errors import ApiError
 from connectory.contract.scopes import Permission
-from connectory.http import answers, bodies
+from connectory.http import answers, bodies, schemas
+from connectory.http.schemas import Json, Schemas
 from connectory.http.table import Endpoint
-
-Json = dict[str, Any]
 
 #: Marks an operation that the published contract lacks.
 ADDITION: Final = "x-connectory-addition"
-#: A text that can be sent: U+0000 is refused wherever it comes, and cannot be in an answer.
-TEXT_PATTERN: Final = r"^[^\u0000]*$"
-
-_SCHEMAS: Final = "#/components/schemas/"
+#: The pattern of a text that can be anything (see `http.schemas`); a page need not show it.
+TEXT_PATTERN: Final = schemas.TEXT_PATTERN
 _CORRELATION_ID: Final = "X-Correlation-ID"
 
 _DESCRIPTION: Final = """\
@@ -76,11 +72,11 @@ _EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
 
 def document(endpoints: Sequence[Endpoint], *, version: str) -> Json:
     """Describe a table; `version` is the program's."""
-    schemas = _Schemas(endpoints)
+    types = Schemas(endpoints)
     responses: Json = {}
     paths: dict[str, Json] = {}
     for endpoint in endpoints:
-        operation = _operation(endpoint, schemas, responses)
+        operation = _operation(endpoint, types, responses)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -94,7 +90,7 @@ def document(endpoints: Sequence[Endpoint], *, version: str) -> Json:
         "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in endpoints)],
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
+            "schemas": types.components,
             "responses": dict(sorted(responses.items())),
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
@@ -135,7 +131,7 @@ def possible_errors(endpoint: Endpoint) -> dict[int, list[type[ApiError]]]:
     return by_status
 
 
-def _operation(endpoint: Endpoint, schemas: "_Schemas", responses: Json) -> Json:
+def _operation(endpoint: Endpoint, types: Schemas, responses: Json) -> Json:
     operation: Json = {
         "operationId": _operation_id(endpoint),
         "tags": [endpoint.tag],
@@ -143,7 +139,7 @@ def _operation(endpoint: Endpoint, schemas: "_Schemas", responses: Json) -> Json
         "description": endpoint.description,
         ADDITION: endpoint.addition,
         "security": _security(endpoint),
-        "parameters": [*schemas.path_parameters(endpoint), *schemas.query_parameters(endpoint)],
+        "parameters": [*types.path_parameters(endpoint), *types.query_parameters(endpoint)],
         "responses": {
             str(endpoint.success[0]): _success(endpoint),
             **({"304": {"$ref": "#/components/responses/NotModified"}} if endpoint.etag else {}),
@@ -157,7 +153,7 @@ def _operation(endpoint: Endpoint, schemas: "_Schemas", responses: Json) -> Json
             "headers": _headers("ETag"),
         }
     if endpoint.body is not None:
-        schema = {"$ref": _SCHEMAS + endpoint.body.__name__}
+        schema = schemas.reference(endpoint.body)
         operation["requestBody"] = {
             "required": True,
             "content": {endpoint.body_type: {"schema": schema}},
@@ -219,7 +215,7 @@ def _success(endpoint: Endpoint) -> Json:
     status, struct = endpoint.success
     content: Json = {"schema": {"type": "string"}}
     if struct is not None:
-        content = {"schema": {"$ref": _SCHEMAS + struct.__name__}}
+        content = {"schema": schemas.reference(struct)}
     elif endpoint.produces == "application/json":
         content = {"schema": {"type": "object"}}
     if endpoint.example is not None:
@@ -240,16 +236,17 @@ def _failure(status: int, kinds: Sequence[type[ApiError]]) -> Json:
         "headers": _headers(*extra),
         "content": {
             "application/json": {
-                "schema": {"$ref": _SCHEMAS + errors.ErrorResponse.__name__},
-                "examples": {
-                    kind.code: {
-                        "value": msgspec.json.decode(answers.of_error(_EXAMPLES[kind]).body)
-                    }
-                    for kind in kinds
-                },
+                "schema": schemas.reference(errors.ErrorResponse),
+                "examples": {kind.code: {"value": example_of(kind)} for kind in kinds},
             }
         },
     }
+
+
+def example_of(kind: type[ApiError]) -> Json:
+    """The body of an answer with such an error."""
+    body: Json = msgspec.json.decode(answers.of_error(_EXAMPLES[kind]).body)
+    return body
 
 
 def _headers(*names: str) -> Json:
@@ -281,131 +278,3 @@ _PARAMETERS: Final[Json] = {
         "schema": {"type": "string"},
     },
 }
-
-
-class _Schemas:
-    """The JSON schemas of all types of a table."""
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        requests = [each for endpoint in endpoints for each in (endpoint.query, endpoint.body)]
-        successes = [endpoint.success[1] for endpoint in endpoints]
-        structs = [each for each in (*requests, *successes, errors.ErrorResponse) if each]
-        parameters = [kind for endpoint in endpoints for kind in endpoint.parameters.values()]
-        inline, components = msgspec.json.schema_components(
-            [*parameters, *dict.fromkeys(structs)], ref_template=_SCHEMAS + "{name}"
-        )
-        for info in _walk(inspect.multi_type_info(dict.fromkeys(structs)), set()):
-            if isinstance(info, inspect.StructType):
-                _explain(components[info.cls.__name__], info.cls)
-            elif isinstance(info, inspect.EnumType):
-                # In the order of declaration; msgspec sorts them.
-                values = [each.value for each in info.cls]
-                components[info.cls.__name__] |= {"type": "string", "enum": values}
-        for name in _reached(components, [each.__name__ for each in requests if each]):
-            _refuse_nul(components[name])
-        self._by_type = dict(zip(parameters, map(_ecma, inline), strict=False))
-        #: A query is not sent as one object: its struct has no name of its own.
-        self._queries = {
-            each: _ecma(components.pop(each.__name__)["properties"])
-            for each in dict.fromkeys(endpoint.query for endpoint in endpoints)
-            if each is not None
-        }
-        self.components: Json = _ecma(components)
-
-    def path_parameters(self, endpoint: Endpoint) -> Iterator[Json]:
-        """The parameters of the path, in its order."""
-        for name, kind in endpoint.parameters.items():
-            yield _parameter(name, "path", self._by_type[kind]) | {"required": True}
-
-    def query_parameters(self, endpoint: Endpoint) -> Iterator[Json]:
-        """The parameters of the query; one that can be repeated is an array, exploded."""
-        if endpoint.query is None:
-            return
-        for name, schema in self._queries[endpoint.query].items():
-            parameter = _parameter(name, "query", schema)
-            if schema.get("type") == "array":
-                parameter |= {"style": "form", "explode": True}
-            yield parameter
-
-
-def _parameter(name: str, place: str, schema: Json) -> Json:
-    schema = dict(schema)
-    description = schema.pop("description", "")
-    return {"name": name, "in": place, "description": description, "schema": schema}
-
-
-def _walk(infos: Iterable[Any], seen: set[type]) -> Iterator[inspect.Type]:
-    """Types and all the types that they are made of; each struct and enumeration once."""
-    for info in infos:
-        if isinstance(info, inspect.StructType | inspect.EnumType):
-            if info.cls in seen:
-                continue
-            seen.add(info.cls)
-        if isinstance(info, inspect.Type):
-            yield info
-        if isinstance(info, inspect.Type | inspect.Field):
-            for name in info.__struct_fields__:
-                value = getattr(info, name)
-                yield from _walk(value if isinstance(value, tuple) else (value,), seen)
-
-
-def _explain(schema: Json, struct: type[msgspec.Struct]) -> None:
-    """Put what a struct's docstring says where a schema says it: on the type, on each field."""
-    schema["description"] = _sections(struct)[0]
-    meanings: dict[str, str] = {}
-    for each in reversed(struct.__mro__):
-        meanings |= _sections(each)[1]
-    fields = msgspec.structs.fields(struct)
-    properties = schema["properties"]
-    for field in fields:
-        if field.name in meanings:
-            properties[field.encode_name]["description"] = meanings[field.name]
-    # Its own fields come before those that it inherits: `id` is the first of a Connector's.
-    names = sorted(fields, key=lambda field: field.name not in struct.__annotations__)
-    schema["properties"] = {each.encode_name: properties[each.encode_name] for each in names}
-
-
-def _sections(documented: type) -> tuple[str, dict[str, str]]:
-    """A docstring without its sections, and what its `Attributes:` are."""
-    text, _, attributes = cleandoc(documented.__doc__ or "").partition("\n\nAttributes:\n")
-    found = re.findall(r"^    (\w+): (.+(?:\n {5,}.+)*)", attributes, re.MULTILINE)
-    return text, {name: re.sub(r"\s+", " ", meaning) for name, meaning in found}
-
-
-def _reached(components: Mapping[str, Json], names: Iterable[str]) -> set[str]:
-    """The names of components, and of all that they refer to."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            text = msgspec.json.encode(components[name]).decode()
-            waiting += re.findall(rf'"{re.escape(_SCHEMAS)}(\w+)"', text)
-    return found
-
-
-def _refuse_nul(schema: Any) -> None:
-    """Say of every text in a schema that has no pattern that U+0000 cannot be in it."""
-    if isinstance(schema, dict):
-        if schema.get("type") == "string" and not {"pattern", "enum"} & schema.keys():
-            schema["pattern"] = TEXT_PATTERN
-        for value in schema.values():
-            _refuse_nul(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            _refuse_nul(value)
-
-
-def _ecma(schema: Any) -> Any:
-    """A schema whose patterns are plain ECMAScript, where `$` is the end and nothing else."""
-    if isinstance(schema, dict):
-        return {
-            name: value.replace(r"(?!\n)$", "$")
-            if name == "pattern" and isinstance(value, str)
-            else _ecma(value)
-            for name, value in schema.items()
-        }
-    if isinstance(schema, list | tuple):
-        return [_ecma(value) for value in schema]
-    return schema

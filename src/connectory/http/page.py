@@ -12,9 +12,13 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from importlib import resources
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from connectory.http.openapi import ADDITION, TEXT_PATTERN, Json
+from connectory.contract.errors import InvalidQueryParam
+from connectory.http import openapi
+from connectory.http.openapi import ADDITION, TEXT_PATTERN
+from connectory.http.operation import Operation
+from connectory.http.schemas import Json
 
 _STYLE: Final = resources.files("connectory.http").joinpath("page.css").read_text()
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -33,7 +37,6 @@ _ICON: Final = quote(
     '<circle cx="22" cy="10" r="4.5" fill="none" stroke="#fff" stroke-width="3"/></svg>'
 )
 
-_FORM: Final = "application/x-www-form-urlencoded"
 _JSON_TOKEN: Final = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=\s*:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<word>[\w.+-]+)'
 )
@@ -43,7 +46,7 @@ def render(document: Json, origin: str) -> str:
     """The page, in HTML; `origin` is the server's address in its examples."""
     tags = [tag["name"] for tag in document["tags"]]
     operations = [
-        _Operation(document, origin, path, method)
+        Operation(document, origin, path, method)
         for path, methods in document["paths"].items()
         for method in methods
     ]
@@ -63,7 +66,7 @@ def render(document: Json, origin: str) -> str:
 <a class="skip" href="#content">Skip to the content</a>
 {_navigation(document, by_tag)}
 <main id="content">
-{_head(document, origin)}
+{_head(origin)}
 {"".join(_tag_section(tag, found) for tag, found in by_tag.items())}
 <section aria-labelledby="types">
 <h2 id="types">Types</h2>
@@ -75,45 +78,7 @@ def render(document: Json, origin: str) -> str:
 """
 
 
-class _Operation:
-    """One method on one path, with what is needed to show it."""
-
-    def __init__(self, document: Json, origin: str, path: str, method: str) -> None:
-        self.document = document
-        self.origin = origin
-        self.path = path
-        self.method = method.upper()
-        self.spec: Json = document["paths"][path][method]
-        self.id: str = self.spec["operationId"]
-        self.summary: str = self.spec["summary"]
-
-    def resolved(self, value: Json) -> Json:
-        """What a value is, or what it refers to."""
-        while "$ref" in value:
-            _, *keys = value["$ref"].split("/")
-            value = self.document
-            for key in keys:
-                value = value[key]
-        return value
-
-    def parameters(self, place: str) -> list[Json]:
-        """The parameters in the path, or those of the query."""
-        found = map(self.resolved, self.spec.get("parameters", ()))
-        return [each for each in found if each["in"] == place]
-
-    @property
-    def body(self) -> tuple[str, Json] | None:
-        """The media type of the request's body, and the content."""
-        content = self.spec.get("requestBody", {}).get("content", {})
-        return next(iter(content.items()), None)
-
-    @property
-    def responses(self) -> list[tuple[str, Json]]:
-        """Every status that the operation answers with."""
-        return [(status, self.resolved(value)) for status, value in self.spec["responses"].items()]
-
-
-def _navigation(document: Json, by_tag: dict[str, list[_Operation]]) -> str:
+def _navigation(document: Json, by_tag: dict[str, list[Operation]]) -> str:
     groups = []
     for tag, operations in by_tag.items():
         links = "".join(
@@ -131,24 +96,14 @@ def _navigation(document: Json, by_tag: dict[str, list[_Operation]]) -> str:
 </nav>"""
 
 
-def _head(document: Json, origin: str) -> str:
+def _head(origin: str) -> str:
     get_token = (
         'TOKEN=$(curl -s -u "$CLIENT_ID:$CLIENT_SECRET" \\\n'
         f"  -d grant_type=client_credentials \\\n  {origin}/oauth/token |\n"
         '  sed \'s/.*"access_token":"\\([^"]*\\).*/\\1/\')'
     )
     first = f'curl -s -H "Authorization: Bearer $TOKEN" \\\n  "{origin}/connectors/search?limit=3"'
-    error = {
-        "statusCode": 400,
-        "message": "Request query param is not valid",
-        "errors": [
-            {
-                "code": "InvalidQueryParam",
-                "message": "Request query param is not valid",
-                "detailedErrorMessage": "limit: expected a whole number from 0 to 500, got '501'",
-            }
-        ],
-    }
+    error = openapi.example_of(InvalidQueryParam)
     return f"""<header id="start">
 <p class="eyebrow">API reference</p>
 <h1>The Connect API, on a server of your own</h1>
@@ -189,7 +144,7 @@ _ADDITION_MARK: Final = (
 )
 
 
-def _tag_section(tag: str, operations: Iterable[_Operation]) -> str:
+def _tag_section(tag: str, operations: Iterable[Operation]) -> str:
     anchor = _anchor(tag)
     return (
         f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{escape(tag)}</h2>'
@@ -198,7 +153,7 @@ def _tag_section(tag: str, operations: Iterable[_Operation]) -> str:
     )
 
 
-def _operation(operation: _Operation) -> str:
+def _operation(operation: Operation) -> str:
     spec = operation.spec
     mark = f" {_ADDITION_MARK}" if spec.get(ADDITION) else ""
     path = re.sub(r"({\w+})", r"<var>\1</var>", escape(operation.path))
@@ -243,7 +198,7 @@ def _parameters(place: str, parameters: list[Json]) -> str:
     return f"<h4>{place} parameters</h4><dl>{fields}</dl>"
 
 
-def _body(operation: _Operation) -> str:
+def _body(operation: Operation) -> str:
     if operation.body is None:
         return ""
     media, content = operation.body
@@ -254,7 +209,7 @@ def _body(operation: _Operation) -> str:
     )
 
 
-def _responses(operation: _Operation) -> str:
+def _responses(operation: Operation) -> str:
     shown: list[str] = []
     failures: list[tuple[str, Json]] = []
     for status, response in operation.responses:
@@ -293,52 +248,12 @@ def _failures(failures: list[tuple[str, Json]]) -> str:
     return f"<details><summary>Errors {statuses}</summary><dl>{''.join(rows)}</dl></details>"
 
 
-def _samples(operation: _Operation) -> Iterator[str]:
-    yield _sample("Request", escape(_curl(operation)))
+def _samples(operation: Operation) -> Iterator[str]:
+    yield _sample("Request", escape(operation.curl()))
     for status, response in operation.responses:
         for media, content in response.get("content", {}).items():
             if "example" in content:
                 yield _sample(f"{status} · {media}", _json(content["example"]))
-
-
-def _curl(operation: _Operation) -> str:
-    """A request that works, given the credentials in the shell's variables."""
-    path = operation.path
-    for parameter in operation.parameters("path"):
-        example = parameter["schema"].get("examples", [f"${parameter['name'].upper()}"])[0]
-        path = path.replace(f"{{{parameter['name']}}}", example)
-    chosen = {
-        each["name"]: each["schema"]["examples"][0]
-        for each in operation.parameters("query")
-        if "examples" in each["schema"]
-    }
-    query = f"?{urlencode(chosen)}" if chosen else ""
-    words = ["curl -s"]
-    schemes = {scheme for each in operation.spec["security"] for scheme in each}
-    if "oauth2" in schemes:
-        words.append('-H "Authorization: Bearer $TOKEN"')
-    elif schemes:
-        words.append('-u "$CLIENT_ID:$CLIENT_SECRET"')
-    if operation.body is not None:
-        words += _curl_body(operation)
-    elif operation.method not in ("GET", "POST"):
-        words.append(f"-X {operation.method}")
-    words.append(f'"{operation.origin}{path}{query}"')
-    return " \\\n  ".join(words)
-
-
-def _curl_body(operation: _Operation) -> list[str]:
-    if operation.body is None:
-        return []
-    media, content = operation.body
-    if media != _FORM:
-        return [f'-H "Content-Type: {media}"', "-d @body.json"]
-    schema = operation.resolved(content["schema"])
-    words = []
-    for name in schema["required"]:
-        values = schema["properties"][name].get("enum")
-        words.append(f"-d {name}={values[0]}" if values else f'-d "{name}=${name.upper()}"')
-    return words
 
 
 def _type(name: str, schema: Json) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from connectory.http import openapi, page
 from connectory.http.answers import Response, tag_of
-from connectory.http.openapi import Json
+from connectory.http.schemas import Json
 from connectory.http.table import Endpoint, Request
 
 #: Pages kept, one for each address under which the server was asked.
