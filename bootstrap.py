@@ -133,7 +133,7 @@ def install(lock: str) -> None:
         if is_installed(lock):  # by the start that this one waited for
             return
         began = time.monotonic()
-        say(f"Installing {len(pins(lock))} packages into {VENV}; this may take a minute, once")
+        say(f"Installing requirements/{lock}.txt into {VENV}; this may take a minute, once")
         LOG.write_text("", encoding="utf-8")
         prepare_venv()
         STATE.unlink(missing_ok=True)  # what is interrupted from here on starts over
@@ -314,16 +314,6 @@ def debian_pip() -> Path:
         return wheels[0].replace(WORKSHOP / wheels[0].name)
     finally:
         shutil.rmtree(folder)
-
-
-def pins(lock: str) -> dict[str, tuple[str, list[str]]]:
-    """Read a lock file: the version and the hashes of each package."""
-    text = (LOCKS / f"{lock}.txt").read_text(encoding="utf-8")
-    entries = re.findall(r"^(\S+?)==([^\s;]+)(.*(?:\n +--hash.*)*)", text, re.MULTILINE)
-    return {
-        name: (version, re.findall(r"--hash=sha256:([0-9a-f]{64})", rest))
-        for name, version, rest in entries
-    }
 
 
 # Running
