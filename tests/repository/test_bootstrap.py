@@ -278,7 +278,7 @@ def test_where_uv_fails_and_no_pip_is_there_the_reason_is_uvs(installer, monkeyp
     ways(monkeypatch, "uv")
     installer.failing = ("/bin/uv", "-m pip --version")
     monkeypatch.setattr(bootstrap, "failure", lambda: "no such wheel")
-    with pytest.raises(bootstrap.BootstrapError, match="^no such wheel$"):
+    with pytest.raises(bootstrap.BootstrapError, match=r"^no such wheel$"):
         bootstrap.install("run")
 
 
