@@ -1,0 +1,119 @@
+"""A served installation, with the endpoint table that it answers by."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from connectory import app
+from connectory.catalogue.importing import import_connectors
+from connectory.contract.scalars import Region
+from connectory.contract.scopes import Permission
+from connectory.database import migration
+from connectory.database.engine import Database, open_database
+from connectory.http.table import Endpoint
+from connectory.identity.administration import Administration
+from connectory.kernel.clock import system_clock
+from connectory.settings import Settings
+from tests.harness import Credentials, Installation, Server, connector
+
+#: The Project that the private Connector belongs to, and one that it does not exist for.
+OWN, FOREIGN = "own-project", "foreign-project"
+REGION = Region.EUROPE_WEST1_GCP
+
+PRIVATE = connector(
+    "private",
+    id="5ab3edcd-9d23-4934-8f48-256805253119",
+    owner=f"{REGION}:{OWN}",
+    private=True,
+    certified=False,
+)
+PUBLIC = connector(
+    "public",
+    id="2f1c8a8e-1a53-4d0e-9f3c-0a7de3a4d7b1",
+    description="Everything that a Connector can say of itself",
+    integrationTypes=["psp", "tax"],
+    creator={
+        "title": "Lead",
+        "name": "Jo Doe",
+        "email": "connect@acme.example",
+        "company": "Acme",
+        "noOfContributors": 4,
+        "logoUrl": "https://acme.example/logo.svg",
+        "supportUrl": "https://acme.example/support",
+    },
+    configurations=[
+        {
+            "applicationName": "service",
+            "applicationType": "service",
+            "standardConfiguration": [
+                {"key": "A", "description": "a", "required": True, "default": "b"}
+            ],
+            "securedConfiguration": [{"key": "C", "description": "c", "required": False}],
+        }
+    ],
+    globalConfiguration={
+        "standardConfiguration": [{"key": "D", "description": "d"}],
+        "securedConfiguration": [{"key": "E", "description": "e"}],
+    },
+    apiClient={"scopes": ["manage_payments"]},
+    supportedRegions=["us-east-2.aws"],
+    documentationUrl="https://acme.example/docs",
+)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A server with two Projects, a private and a public Connector, and a client for each scope."""
+
+    server: Server
+    endpoints: Sequence[Endpoint]
+    #: By Project and by what the client is permitted to.
+    clients: Mapping[tuple[str, Permission], Credentials]
+    tokens: Mapping[tuple[str, Permission], str]
+    #: What `/openapi.json` says.
+    document: dict[str, Any]
+
+    @property
+    def client(self) -> Credentials:
+        """The client that is permitted to do most."""
+        return self.clients[OWN, Permission.MANAGE_PROJECT]
+
+    @property
+    def token(self) -> str:
+        return self.tokens[OWN, Permission.MANAGE_PROJECT]
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
+    data = tmp_path_factory.mktemp("described") / "data"
+    data.mkdir()
+    database = open_database("", data)
+    try:
+        migration.migrate(database)
+        clients = _clients(database)
+        lines = [json.dumps(each).encode() for each in (PRIVATE, PUBLIC)]
+        import_connectors(database, lines, actor="command:tests", now=system_clock(), fault=print)
+        endpoints = app.compose(Settings(data=data), database, system_clock).endpoints
+    finally:
+        database.close()
+    with Installation(data).serving() as server:
+        tokens = {name: server.token(client) for name, client in clients.items()}
+        document = httpx.get(f"{server.url}/openapi.json").json()
+        yield Described(server, endpoints, clients, tokens, document)
+
+
+def _clients(database: Database) -> dict[tuple[str, Permission], Credentials]:
+    clients = {}
+    with database.write() as connection:
+        administration = Administration(connection, actor="command:tests", now=system_clock())
+        for project in (OWN, FOREIGN):
+            administration.create_project(project, REGION, production=False)
+        for project, permission in itertools.product((OWN, FOREIGN), Permission):
+            made = administration.create_client(project, permission)
+            clients[project, permission] = Credentials(made.client_id, made.client_secret)
+    return clients
