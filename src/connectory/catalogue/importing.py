@@ -80,22 +80,15 @@ def import_connectors(
         _refuse(faults)
         with session.aside() as connection:
             seen = feed.position(connection)
-            _resolve(connection, now)
+            _resolve(connection, now, count)
+        _refuse(faults)
         with session.write() as connection:
             if feed.hold(connection) != seen:
-                _resolve(connection, now)
-            for found in _conflicts(connection):
-                count(found)
-            _refuse(faults)
+                _resolve(connection, now, count)
+                _refuse(faults)
             result = _write(connection, now)
             if result.created or result.changed:
-                details = structs.asdict(result)
-                act = Act(
-                    at=now, actor=actor, action="catalogue:import", subject="*", details=details
-                )
-                audit.record(connection, act)
-        with session.aside() as connection:
-            _drop_tables(connection)
+                _record(connection, result, actor=actor, now=now)
     return result
 
 
@@ -106,7 +99,7 @@ def _refuse(faults: int) -> None:
 
 
 def _create_tables(connection: Connection) -> None:
-    _drop_tables(connection)
+    """Tables of this session alone; they go when it ends, however that happens."""
     connection.execute(
         text("""
         CREATE TEMPORARY TABLE import_lines (
@@ -121,11 +114,6 @@ def _create_tables(connection: Connection) -> None:
             source TEXT NOT NULL, content TEXT NOT NULL, private_projects TEXT NOT NULL, owner TEXT,
             created_at BIGINT NOT NULL, last_modified_at BIGINT NOT NULL, state TEXT NOT NULL)""")
     )
-
-
-def _drop_tables(connection: Connection) -> None:
-    for table in ("import_lines", "import_resolved"):
-        connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
 
 
 def _stage(
@@ -170,8 +158,8 @@ def _repeated_names(connection: Connection) -> Iterator[LineFault]:
             yield LineFault(row.line, name, f"'{row.value}' is on line {row.first} already")
 
 
-def _resolve(connection: Connection, now: int) -> None:
-    """Work out what each line means, given the catalogue as it is.
+def _resolve(connection: Connection, now: int, fault: Callable[[LineFault], None]) -> None:
+    """Work out what each line means, given the catalogue as it is, and what stands against it.
 
     A line without `id` is the Connector of its key; one without `key` keeps the key; whatever else
     is left out stays as it is, or is empty for a new Connector.
@@ -216,6 +204,8 @@ def _resolve(connection: Connection, now: int) -> None:
         ) compared"""),
         {"now": now},
     )
+    for found in _conflicts(connection):
+        fault(found)
 
 
 def _conflicts(connection: Connection) -> Iterator[LineFault]:
@@ -266,3 +256,9 @@ def _write(connection: Connection, now: int) -> ImportResult:
         {"now": now},
     )
     return result
+
+
+def _record(connection: Connection, result: ImportResult, *, actor: str, now: int) -> None:
+    details = structs.asdict(result)
+    act = Act(at=now, actor=actor, action="catalogue:import", subject="*", details=details)
+    audit.record(connection, act)
