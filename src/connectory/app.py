@@ -14,7 +14,7 @@ from connectory.catalogue.service import Catalogue
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
 from connectory.http import reference, server
-from connectory.http.application import Application
+from connectory.http.application import Application, with_correlation_id
 from connectory.http.requestlog import Measures
 from connectory.http.table import Endpoint
 from connectory.identity import endpoints as identity_endpoints
@@ -139,10 +139,12 @@ def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Me
 def _with_cors(application: server.Asgi, settings: Settings) -> server.Asgi:
     if not settings.cors_origins:
         return application
-    return CORSMiddleware(
-        application,
-        allow_origins=settings.cors_origins,
-        allow_methods=("GET", "HEAD", "POST", "DELETE"),
-        allow_headers=("Authorization", "Content-Type", "If-None-Match", "X-Correlation-ID"),
-        expose_headers=("ETag", "X-Correlation-ID", "WWW-Authenticate", "Retry-After"),
+    return with_correlation_id(
+        CORSMiddleware(
+            application,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "HEAD", "POST", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "If-None-Match", "X-Correlation-ID"),
+            expose_headers=("ETag", "X-Correlation-ID", "WWW-Authenticate", "Retry-After"),
+        )
     )

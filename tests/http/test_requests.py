@@ -176,6 +176,7 @@ def test_cors_lets_in_the_pages_of_the_setting_only(server: Server) -> None:
         },
     )
     assert asked.status_code == 200
+    assert asked.headers["x-correlation-id"]
     assert "Authorization" in asked.headers["access-control-allow-headers"]
 
 
@@ -184,6 +185,15 @@ def test_cors_is_off_by_default(tmp_path: Path) -> None:
     with Installation(tmp_path / "data").serving() as plain:
         answer = httpx.get(f"{plain.url}/health", headers={"Origin": "https://shop.example"})
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_every_error_of_an_oauth_endpoint_has_the_oauth_fields(server: Server) -> None:
+    url = f"{server.url}/oauth/token"
+    answer = httpx.post(url, content=b"{}", headers={"Content-Type": "application/json"})
+    check_error(answer, 415, "UnsupportedMediaType")
+    assert answer.json()["error"] == "invalid_request"
+    assert answer.json()["error_description"] == answer.json()["message"]
+    assert "error" not in httpx.get(f"{server.url}/nowhere").json()
 
 
 def test_an_error_answer_is_not_to_be_kept(server: Server) -> None:

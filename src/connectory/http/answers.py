@@ -76,10 +76,10 @@ def of_json(
     return Response(status, _encoder.encode(value), headers=headers)
 
 
-def of_error(error: ApiError | ApiErrors) -> Response:
+def of_error(error: ApiError | ApiErrors, *, oauth: bool = False) -> Response:
     """The contract's one error body, `{statusCode, message, errors: [{code, message, …}]}`.
 
-    OAuth errors have `error` (and `error_description`) beside it.
+    OAuth errors, and with `oauth` all, have `error` (and `error_description`) beside it.
     """
     errors = error.errors if isinstance(error, ApiErrors) else (error,)
     first = errors[0]
@@ -88,11 +88,20 @@ def of_error(error: ApiError | ApiErrors) -> Response:
         "message": first.message,
         "errors": [each.as_object() for each in errors],
     }
-    if isinstance(first, OAuthError):
-        body["error"] = first.error
-        if first.message != first.error:
+    if oauth or isinstance(first, OAuthError):
+        body["error"] = _oauth_code(first)
+        if first.message != body["error"]:
             body["error_description"] = first.message
     headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in first.headers]
     if first.status >= 400:  # noqa: PLR2004 - every one is; no cache may keep it
         headers.append((b"cache-control", b"no-store"))
     return Response(first.status, _encoder.encode(body), headers=headers)
+
+
+def _oauth_code(error: ApiError) -> str:
+    """The code of RFC 6749 (§4.1.2.1 and §5.2) that says the most of an error."""
+    if isinstance(error, OAuthError):
+        return error.error
+    if error.status in (429, 503):
+        return "temporarily_unavailable"
+    return "server_error" if error.status == 500 else "invalid_request"  # noqa: PLR2004

@@ -82,17 +82,18 @@ class Application:
         correlation_id.set(given_id.decode())
         method: str = scope["method"]
         route = UNMATCHED
+        oauth = False
         try:
             self._check_limits(scope)
             found, endpoint, arguments = self._router.find(method, scope["raw_path"])
-            route = found.template
+            route, oauth = found.template, endpoint.oauth_errors
             response = await self._answer(scope, receive, headers, endpoint, arguments)
         except (ApiError, ApiErrors) as error:
-            response = answers.of_error(error)
+            response = answers.of_error(error, oauth=oauth)
         except bodies.ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the last line of defence: every fault is answered
-            response = self._failure(error)
+            response = answers.of_error(self._failure(error), oauth=oauth)
         if method == "HEAD" or b"if-none-match" in headers or b"accept-encoding" in headers:
             response = await _negotiated(response, method, headers)
         body = b"" if method == "HEAD" else response.body
@@ -154,14 +155,12 @@ class Application:
             Request(endpoint, arguments, query, body, grant, headers, scope, self._settings)
         )
 
-    def _failure(self, error: Exception) -> Response:
+    def _failure(self, error: Exception) -> ApiError:
         if isinstance(error, self._unavailable):
             log.error("unavailable: %s", error)
-            return answers.of_error(
-                ServiceUnavailable("The database cannot be reached; try again in a moment")
-            )
+            return ServiceUnavailable("The database cannot be reached; try again in a moment")
         log.error("a request failed", exc_info=error)
-        return answers.of_error(General())
+        return General()
 
     def _log(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         mode = self._settings.access_log
@@ -180,6 +179,27 @@ class Application:
                 "client": proxies.client_address(scope, self._settings.trusted_proxies),
             },
         )
+
+
+def with_correlation_id(application: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
+    """Give a correlation id to answers that a middleware makes without asking the application."""
+    choose = correlation_ids()
+
+    async def wrapped(scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        async def sending(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in message["headers"]}
+                if b"x-correlation-id" not in names:
+                    sent = dict(scope["headers"]).get(b"x-correlation-id")
+                    message["headers"] = [
+                        *message["headers"],
+                        (b"x-correlation-id", choose(sent)),
+                    ]
+            await send(message)
+
+        await application(scope, receive, sending)
+
+    return wrapped
 
 
 def _decoders(endpoint: Endpoint) -> _Decoders:

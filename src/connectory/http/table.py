@@ -87,6 +87,8 @@ class Endpoint:
     success: tuple[int, type[msgspec.Struct] | None] = (200, None)
     #: Errors of the endpoint itself; those of every endpoint are added where they can arise.
     errors: Sequence[type[ApiError]] = ()
+    #: Whether every error has the OAuth fields beside the contract's (RFC 6749 §5.2).
+    oauth_errors: bool = False
     produces: str = "application/json"
     #: A successful answer as the documentation shows it.
     example: Mapping[str, Any] | None = None

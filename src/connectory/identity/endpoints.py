@@ -163,6 +163,7 @@ def endpoints(identity: Identity) -> list[Endpoint]:
             permissions=None,
             body=TokenRequest,
             body_type=FORM,
+            oauth_errors=True,
             success=(200, Token),
             errors=(
                 AuthenticationError,
@@ -189,6 +190,7 @@ def endpoints(identity: Identity) -> list[Endpoint]:
             permissions=None,
             body=TokenQuestion,
             body_type=FORM,
+            oauth_errors=True,
             success=(200, Introspection),
             example={
                 "active": True,
@@ -211,6 +213,7 @@ def endpoints(identity: Identity) -> list[Endpoint]:
             permissions=None,
             body=TokenQuestion,
             body_type=FORM,
+            oauth_errors=True,
             success=(200, Revoked),
             example={},
             errors=(AuthenticationError, InvalidRequest, TooManyRequests),
