@@ -94,8 +94,8 @@ class Application:
             return
         except Exception as error:  # noqa: BLE001 - the last line of defence: every fault is answered
             response = answers.of_error(self._failure(error), oauth=oauth)
-        if method == "HEAD" or b"if-none-match" in headers or b"accept-encoding" in headers:
-            response = await _negotiated(response, method, headers)
+        if b"if-none-match" in headers or b"accept-encoding" in headers:
+            response = await _negotiated(response, headers)
         body = b"" if method == "HEAD" else response.body
         await send(
             {
@@ -211,7 +211,8 @@ def _decoders(endpoint: Endpoint) -> _Decoders:
     return _Decoders(argument_checker(endpoint), query, body)
 
 
-async def _negotiated(response: Response, method: str, headers: Mapping[bytes, bytes]) -> Response:
+async def _negotiated(response: Response, headers: Mapping[bytes, bytes]) -> Response:
+    """The answer that the request's conditions ask for; HEAD gets the headers that GET would."""
     if response.etag is not None and _matches(headers.get(b"if-none-match"), response.etag):
         unchanged = Response(304, b"")
         unchanged.headers = [
@@ -220,7 +221,7 @@ async def _negotiated(response: Response, method: str, headers: Mapping[bytes, b
             if name in (b"etag", b"vary", b"cache-control")
         ]
         return unchanged
-    if method != "HEAD" and _accepts_gzip(headers.get(b"accept-encoding")):
+    if _accepts_gzip(headers.get(b"accept-encoding")):
         if len(response.body) < _LARGE:
             return response.gzipped()
         return await asyncio.to_thread(response.gzipped)

@@ -1,0 +1,307 @@
+"""What holds for every endpoint of the table, whichever it is: the tests walk it.
+
+A new endpoint is walked without a word here, unless it has a parameter or a form field that nothing
+in `ARGUMENTS` and `FORM` gives a value to.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from connectory.contract.errors import AuthenticationError
+from connectory.contract.scopes import Permission
+from connectory.http.bodies import FORM as FORM_TYPE
+from connectory.http.table import Endpoint
+from connectory.identity.model import RESERVED_PROJECT_KEYS
+from tests.http.conftest import FOREIGN, OWN, PRIVATE, Described
+
+#: Path parameters that lead to what belongs to the Project OWN alone.
+ARGUMENTS = {"id": PRIVATE["id"], "key": PRIVATE["key"], "projectKey": OWN}
+#: Fields that the forms of the table require.
+FORM = {"grant_type": "client_credentials", "token": "of-nobody"}
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
+
+
+@pytest.fixture(scope="module")
+def api(described: Described) -> Iterator[httpx.Client]:
+    """A client that holds every single answer against the description and the one error body."""
+
+    def check(answer: httpx.Response) -> None:
+        answer.read()
+        assert answer.headers["x-correlation-id"]
+        if answer.status_code >= 400 and answer.request.method != "HEAD":
+            check_error_body(answer)
+        check_described(described, answer)
+
+    with httpx.Client(base_url=described.server.url, event_hooks={"response": [check]}) as client:
+        yield client
+
+
+def check_error_body(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    body = answer.json()
+    assert body["statusCode"] == answer.status_code
+    assert body["message"] == body["errors"][0]["message"]
+    assert all(error["code"] and error["message"] for error in body["errors"])
+    assert {"statusCode", "message", "errors"} <= set(body)
+    assert set(body) <= {"statusCode", "message", "errors", "error", "error_description"}
+
+
+def check_described(described: Described, answer: httpx.Response) -> None:
+    """That `/openapi.json` has told of this status, with these headers and such a body."""
+    operation = operation_of(described, answer.request)
+    if operation is None:
+        assert answer.status_code in (404, 405)
+        return
+    response = operation["responses"][str(answer.status_code)]
+    if "$ref" in response:
+        name = response["$ref"].rpartition("/")[2]
+        response = described.document["components"]["responses"][name]
+    for name in response["headers"]:
+        assert name in answer.headers, f"{answer.request.url}: {name}"
+    if "content" not in response or answer.request.method == "HEAD":
+        assert answer.content == b""
+        return
+    media = answer.headers["content-type"].partition(";")[0]
+    schema = response["content"][media]["schema"]
+    if media == "application/json":
+        validator = jsonschema.Draft202012Validator(described.document | schema)
+        validator.validate(answer.json())
+
+
+def operation_of(described: Described, request: httpx.Request) -> dict[str, Any] | None:
+    """What is said of the endpoint that a request goes to; a path without parameters is first."""
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    target = request.url.raw_path.partition(b"?")[0].decode()
+    for path, methods in sorted(
+        described.document["paths"].items(), key=lambda item: item[0].count("{")
+    ):
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), target):
+            found: dict[str, Any] | None = methods.get(method)
+            return found
+    return None
+
+
+def path_of(endpoint: Endpoint) -> str:
+    return endpoint.path.format_map(ARGUMENTS)
+
+
+def send(
+    api: httpx.Client, endpoint: Endpoint, token: str | None = None, method: str | None = None
+) -> httpx.Response:
+    """A good request, with a token or without."""
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    form = None
+    if endpoint.body is not None:
+        assert endpoint.body_type == FORM_TYPE, "say here what a JSON body of this endpoint is"
+        form = {name: FORM[name] for name in endpoint.body.__struct_fields__ if name in FORM}
+    return api.request(method or endpoint.method, path_of(endpoint), data=form, headers=headers)
+
+
+def guarded(described: Described) -> list[Endpoint]:
+    found = [each for each in described.endpoints if each.permissions is not None]
+    assert found
+    return found
+
+
+def of_anyone(described: Described) -> list[Endpoint]:
+    """Those that ask for nothing: neither for a token nor for a client's secret."""
+    return [
+        each
+        for each in described.endpoints
+        if each.permissions is None and AuthenticationError not in each.errors
+    ]
+
+
+def test_a_token_reaches_as_far_as_its_scope_and_its_project(
+    described: Described, api: httpx.Client
+) -> None:
+    for endpoint, project, permission in itertools.product(
+        guarded(described), (OWN, FOREIGN), Permission
+    ):
+        answer = send(api, endpoint, described.tokens[project, permission])
+        refused = project == FOREIGN and "projectKey" in endpoint.parameters
+        expected = endpoint.success[0]
+        if refused or permission not in (endpoint.permissions or ()):
+            expected = 403
+        elif project == FOREIGN and endpoint.parameters:
+            expected = 404
+        case = (endpoint.method, endpoint.path, project, permission)
+        assert answer.status_code == expected, case
+        if expected == 403:
+            assert answer.json()["errors"] == [
+                {"code": "AuthorizationError", "message": "Access denied"}
+            ], case
+        if project == FOREIGN:
+            assert str(PRIVATE["name"]) not in answer.text, case
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer garbage",
+        "Bearer \u00fc",
+        "Bearer " + "x" * 5_000,
+        "Basic Z2FyYmFnZQ==",
+        "{token}",
+    ],
+)
+def test_without_a_token_that_holds_an_answer_is_a_401(
+    described: Described, api: httpx.Client, authorization: str | None
+) -> None:
+    for endpoint in guarded(described):
+        headers = {}
+        if authorization is not None:
+            value = authorization.replace("{token}", described.token)
+            headers["Authorization"] = value.encode("latin-1")
+        answer = api.request(endpoint.method, path_of(endpoint), headers=headers)
+        assert answer.status_code == 401, endpoint.path
+        assert answer.json()["error"] == "invalid_token"
+        assert answer.headers["www-authenticate"].startswith("Bearer ")
+
+
+def test_what_is_open_to_anyone_minds_no_token(described: Described, api: httpx.Client) -> None:
+    assert {"/health", "/ready", "/metrics", "/openapi.json", "/docs"} <= {
+        endpoint.path for endpoint in of_anyone(described)
+    }
+    for endpoint in of_anyone(described):
+        for token in (None, "garbage", described.token):
+            assert send(api, endpoint, token).status_code == endpoint.success[0], endpoint.path
+
+
+def test_what_takes_a_clients_secret_takes_nothing_else(
+    described: Described, api: httpx.Client
+) -> None:
+    endpoints = [each for each in described.endpoints if AuthenticationError in each.errors]
+    assert endpoints
+    for endpoint in endpoints:
+        for token in (None, "garbage", described.token):
+            answer = send(api, endpoint, token)
+            assert answer.status_code == 401, endpoint.path
+            assert answer.json()["error"] == "invalid_client"
+            assert answer.headers["www-authenticate"].startswith("Basic ")
+        for client in described.clients.values():
+            answer = api.post(
+                path_of(endpoint), data=FORM, auth=(client.client_id, client.client_secret)
+            )
+            assert answer.status_code == endpoint.success[0], endpoint.path
+
+
+def test_head_is_get_without_the_body(described: Described, api: httpx.Client) -> None:
+    for endpoint in described.endpoints:
+        if endpoint.method != "GET":
+            continue
+        for token in (None, described.token):
+            get = send(api, endpoint, token)
+            head = send(api, endpoint, token, "HEAD")
+            assert head.status_code == get.status_code, endpoint.path
+            assert head.content == b""
+            assert set(head.headers) == set(get.headers), endpoint.path
+            for name in ("content-type", "etag", "www-authenticate"):
+                assert head.headers.get(name) == get.headers.get(name), endpoint.path
+            if endpoint.path != "/metrics":  # it grows with every request
+                assert head.headers["content-length"] == get.headers["content-length"]
+                assert head.headers.get("content-encoding") == get.headers.get("content-encoding")
+
+
+def test_other_methods_are_405_and_told_which_there_are(
+    described: Described, api: httpx.Client
+) -> None:
+    paths = {endpoint.path: path_of(endpoint) for endpoint in described.endpoints}
+    for template, path in paths.items():
+        allowed = {each.method for each in described.endpoints if each.path == template}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        for method in METHODS:
+            if method in allowed:
+                continue
+            for headers in ({}, {"Authorization": f"Bearer {described.token}"}):
+                answer = api.request(method, path, headers=headers)
+                assert answer.status_code == 405, (method, path)
+                assert answer.headers["allow"] == ", ".join(sorted(allowed))
+
+
+def test_an_answer_has_an_entity_tag_where_the_table_says_so(
+    described: Described, api: httpx.Client
+) -> None:
+    for endpoint in described.endpoints:
+        if endpoint.method != "GET":
+            continue
+        headers = {"Authorization": f"Bearer {described.token}"}
+        first = api.get(path_of(endpoint), headers=headers)
+        assert ("etag" in first.headers) == endpoint.etag, endpoint.path
+        if not endpoint.etag:
+            continue
+        for method in ("GET", "HEAD"):
+            known = {"If-None-Match": f'"other", {first.headers["etag"]}'}
+            again = api.request(method, path_of(endpoint), headers=headers | known)
+            assert (again.status_code, again.content) == (304, b""), endpoint.path
+            assert again.headers["etag"] == first.headers["etag"]
+        changed = api.get(path_of(endpoint), headers=headers | {"If-None-Match": '"other"'})
+        assert changed.content == first.content
+
+
+def test_a_malformed_path_parameter_is_a_400_that_names_it(
+    described: Described, api: httpx.Client
+) -> None:
+    headers = {"Authorization": f"Bearer {described.token}"}
+    for endpoint in described.endpoints:
+        for name in endpoint.parameters:
+            for value in ("%20", "a%2Fb", "%C3%A4%C3%B6", "x" * 257):
+                path = endpoint.path.format_map(ARGUMENTS | {name: value})
+                answer = api.request(endpoint.method, path, headers=headers)
+                assert answer.status_code == 400, path
+                (error,) = answer.json()["errors"]
+                assert error["code"] == "InvalidPathParam"
+                assert error["detailedErrorMessage"].startswith(f"{name}: ")
+
+
+def test_what_an_endpoint_cannot_produce_is_a_406(described: Described, api: httpx.Client) -> None:
+    for endpoint in described.endpoints:
+        headers = {"Authorization": f"Bearer {described.token}", "Accept": "image/png"}
+        answer = api.request(endpoint.method, path_of(endpoint), headers=headers)
+        assert answer.status_code == 406, endpoint.path
+        assert answer.json()["errors"][0]["code"] == "NotAcceptable"
+
+
+def test_a_body_of_another_type_is_a_415_and_one_too_large_a_413(
+    described: Described, api: httpx.Client
+) -> None:
+    for endpoint in described.endpoints:
+        if endpoint.body is None:
+            continue
+        token = {"Authorization": f"Bearer {described.token}"}
+        text = {"Content-Type": "text/plain"}
+        answer = api.request(
+            endpoint.method, path_of(endpoint), content=b"{}", headers=token | text
+        )
+        assert answer.status_code == 415, endpoint.path
+        typed = {"Content-Type": endpoint.body_type}
+        answer = api.request(
+            endpoint.method, path_of(endpoint), content=b" " * 2**21, headers=token | typed
+        )
+        assert answer.status_code == 413, endpoint.path
+
+
+def test_a_correlation_id_is_taken_over_by_every_answer(
+    described: Described, api: httpx.Client
+) -> None:
+    for endpoint in described.endpoints:
+        headers = {"X-Correlation-ID": "of-mine/1"}
+        answer = api.request(endpoint.method, path_of(endpoint), headers=headers)
+        assert answer.headers["x-correlation-id"] == "of-mine/1", endpoint.path
+
+
+def test_no_project_can_have_the_name_of_a_path(described: Described) -> None:
+    segments = {endpoint.path.split("/")[1] for endpoint in described.endpoints}
+    # A Project's key has no dot in it, and a parameter is no name.
+    names = {each for each in segments if "." not in each and not each.startswith("{")}
+    assert names <= RESERVED_PROJECT_KEYS
