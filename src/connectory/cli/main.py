@@ -27,7 +27,7 @@ COMMANDS = {
     "audit": ("operating", "audit", "Show who did what, newest first."),
     "settings": ("operating", "settings", "Show every setting, its value and its meaning."),
     "official-cli-env": (
-        "operating",
+        "official",
         "official_cli_env",
         "Print the exports that make the official CLI talk to this server.",
     ),

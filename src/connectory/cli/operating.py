@@ -1,9 +1,6 @@
-"""`connectory audit`, `settings` and `official-cli-env`."""
+"""`connectory audit` and `settings`."""
 
 import dataclasses
-import os
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import click
@@ -61,20 +58,6 @@ def settings(settings: Settings, as_json: bool) -> None:
         shown = field["value"] or "(empty)"
         default = "" if field["value"] == field["default"] else f"  default: {field['default']}"
         click.echo(f"{field['variable']} = {shown}{default}\n    {field['meaning']}")
-
-
-@click.command("official-cli-env")
-@click.option("--url", default="http://127.0.0.1:7070", show_default=True, help="The server.")
-def official_cli_env(url: str) -> None:
-    """Print the exports that make the unchanged official CLI talk to this server.
-
-    Use it as: eval "$(connectory official-cli-env)"
-    """
-    preload = Path(str(resources.files("connectory.cli").joinpath("official_cli_preload.cjs")))
-    existing = os.environ.get("NODE_OPTIONS", "")
-    click.echo(f"export CTP_CLI_CONNECT_API_URL='{url}'")
-    click.echo(f"export CONNECTORY_AUTH_URL='{url}'")
-    click.echo(f"export NODE_OPTIONS='{existing} --require \"{preload}\"'".replace("' ", "'"))
 
 
 def _shown(act: audit_log.Act) -> dict[str, Any]:
