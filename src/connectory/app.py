@@ -6,8 +6,6 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from starlette.middleware.cors import CORSMiddleware
-
 from connectory import __version__
 from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
@@ -21,7 +19,7 @@ from connectory.identity import endpoints as identity_endpoints
 from connectory.identity.service import Identity
 from connectory.kernel.clock import Clock
 from connectory.operations import endpoints as operations_endpoints
-from connectory.operations.metrics import Metrics
+from connectory.operations.metrics import Metrics, Reading
 from connectory.operations.readiness import Readiness
 from connectory.settings import Settings
 
@@ -116,22 +114,22 @@ async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> Non
 def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Metrics:
     cache = catalogue.cache
     gauges = (
-        ("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
-        ("connectory_cache_bytes", "Memory of the cached Connectors.", lambda: cache.bytes),
-        (
+        Reading("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
+        Reading("connectory_cache_bytes", "Memory of cached Connectors.", lambda: cache.bytes),
+        Reading(
             "connectory_database_connections",
             "Connections to the database that are open.",
             lambda: database.open_connections,
         ),
-        (
+        Reading(
             "connectory_database_connections_busy",
             "Connections to the database that are in use.",
             lambda: database.busy_connections,
         ),
     )
     counters = (
-        ("connectory_cache_hits", "Connectors that the cache had.", lambda: cache.hits),
-        ("connectory_cache_misses", "Connectors that it had not.", lambda: cache.misses),
+        Reading("connectory_cache_hits", "Connectors that the cache had.", lambda: cache.hits),
+        Reading("connectory_cache_misses", "Connectors that it had not.", lambda: cache.misses),
     )
     return Metrics(measures, gauges, counters)
 
@@ -139,6 +137,8 @@ def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Me
 def _with_cors(application: server.Asgi, settings: Settings) -> server.Asgi:
     if not settings.cors_origins:
         return application
+    from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415 - for the few that want it
+
     return with_correlation_id(
         CORSMiddleware(
             application,

@@ -35,7 +35,9 @@ def endpoints(readiness: Readiness, metrics: Metrics) -> list[Endpoint]:
         return of_json(Health("ready", __version__))
 
     async def expose(_: Request) -> Response:
-        return Response(200, metrics.exposition(), content_type=_METRICS_TYPE)
+        from connectory.operations.exposition import exposition  # noqa: PLC0415 - it says why
+
+        return Response(200, exposition(metrics), content_type=_METRICS_TYPE)
 
     return [
         Endpoint(
