@@ -2,23 +2,29 @@
 
 On SQLite a write transaction begins with `BEGIN IMMEDIATE`, so that it never has to upgrade a
 read lock and fail half-way; the journal is a WAL with `synchronous=FULL`, so that what was
-acknowledged survives a power cut. On PostgreSQL both are ordinary READ COMMITTED transactions.
+acknowledged survives a power cut. On PostgreSQL a write is an ordinary READ COMMITTED transaction,
+a read a read-only one at REPEATABLE READ.
 """
 
 import asyncio
 import contextlib
+import socket
 import sqlite3
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event, exc
 
+#: The embedded database's name in the data folder.
+SQLITE_FILE = "connectory.sqlite3"
 SQLITE_BUSY_MILLISECONDS = 15_000
 #: How long a request waits for what it reads.
 PROMPT_SECONDS = 10
+#: How long a database that is closed may take to finish what it was asked before.
+CLOSE_SECONDS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +33,10 @@ _WRITES = "connectory_writes"
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be reached, or did not answer in time; nothing was written."""
+    """The database cannot be reached, did not answer in time, or refuses its service.
+
+    Nothing was written, unless the connection went away between a commit and its acknowledgement.
+    """
 
 
 class DatabaseAddressError(ValueError):
@@ -42,10 +51,14 @@ class Database:
     a worker thread, so that the event loop never waits for a disk.
     """
 
-    def __init__(self, engine: sqlalchemy.Engine, threads: int) -> None:
+    def __init__(
+        self, engine: sqlalchemy.Engine, threads: int, sockets: Callable[[], Iterable[int]]
+    ) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="database")
+        self._threads = futures.ThreadPoolExecutor(threads, thread_name_prefix="database")
+        self._calls: set[futures.Future[Any]] = set()
+        self._sockets = sockets
 
     async def reading(
         self,
@@ -112,7 +125,7 @@ class Database:
         Raises:
             DatabaseUnavailable: the database cannot be reached.
         """
-        with _translated(), self.engine.connect() as connection:
+        with self._translated(), self.engine.connect() as connection:
             try:
                 yield Session(connection)
             finally:
@@ -120,16 +133,27 @@ class Database:
                 connection.invalidate()
 
     @contextlib.contextmanager
+    def autocommitting(self) -> Iterator[sqlalchemy.Connection]:
+        """A connection outside any transaction: what it locks, it holds until the block ends.
+
+        Raises:
+            DatabaseUnavailable: the database cannot be reached.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            try:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            finally:
+                connection.invalidate()
+
+    @contextlib.contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[sqlalchemy.Connection]:
         options: dict[str, Any] = {_WRITES: writes}
         if not self.is_sqlite and not writes:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with (
-            _translated(),
-            self.engine.connect().execution_options(**options) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        with self._translated(), self.engine.connect() as connection:
+            connection.execution_options(**options)
+            with connection.begin():
+                yield connection
 
     async def reading_promptly(
         self,
@@ -164,11 +188,38 @@ class Database:
             raise TypeError("the engine was made without a pool")
         return pool
 
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.TimeoutError as error:
+            raise DatabaseUnavailable("every connection to the database stayed in use") from error
+        except exc.DBAPIError as error:
+            if not _failed_us(error):
+                raise
+            what = _first_line(error)
+            # PostgreSQL's driver says which server it is about; SQLite's does not say which file.
+            where = f"{self.engine.url.database}: " if self.is_sqlite else ""
+            raise DatabaseUnavailable(where + what) from error
+
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        future = self._threads.submit(call)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """End the worker threads and give back every connection."""
+        """End the worker threads and give back every connection.
+
+        Calls that nobody awaits any more may still be under way. Where a database hangs they would
+        hold the process for ever, so their connections are cut.
+        """
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        _, stuck = futures.wait(list(self._calls), CLOSE_SECONDS)
+        if stuck:
+            for descriptor in self._sockets():
+                with contextlib.suppress(OSError), socket.fromfd(descriptor, 0, 0) as own:
+                    own.shutdown(socket.SHUT_RDWR)
         self._threads.shutdown(wait=True)
         self.engine.dispose()
 
@@ -194,32 +245,50 @@ class Session:
             yield self._connection
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise DatabaseUnavailable(_first_line(error)) from error
+#: What PostgreSQL says (SQLSTATE) of itself, and the driver's classes do not tell from our faults.
+_REFUSALS = {
+    "25006",  # read_only_sql_transaction: a standby, or a primary that no longer is one
+    "25P03",  # idle_in_transaction_session_timeout
+    "42501",  # insufficient_privilege
+}
+_INTERNAL = "XX"  # the class of internal errors: damaged data, an index that is corrupted
+
+
+def _failed_us(error: exc.DBAPIError) -> bool:
+    """Whether the database failed or refused its service; otherwise our statement was wrong."""
+    cause = error.orig
+    if error.statement is None and not isinstance(error, exc.IntegrityError):
+        return True  # it could not be opened, or could not commit
+    if isinstance(cause, sqlite3.Error):
+        # Code 1 is for statements: no such table, a syntax error. A file that is no database or is
+        # damaged comes as the base class.
+        code = getattr(cause, "sqlite_errorcode", None)
+        kinds = (sqlite3.DatabaseError, sqlite3.InternalError, sqlite3.OperationalError)
+        return type(cause) in kinds and code != sqlite3.SQLITE_ERROR
+    state = getattr(cause, "sqlstate", None) or ""
+    return (
+        isinstance(error, exc.OperationalError | exc.InterfaceError)
+        or state in _REFUSALS
+        or state.startswith(_INTERNAL)
+    )
 
 
 def open_database(url: str, data: Path, *, pool_size: int = 8) -> Database:
     """Open PostgreSQL at `url`, or SQLite in the folder `data` where `url` is empty.
 
     Raises:
-        DatabaseAddressError: the URL is not one of PostgreSQL or SQLite.
+        DatabaseAddressError: the URL is not one of PostgreSQL.
     """
     if not url:
-        return _open_sqlite(data / "connectory.sqlite3", pool_size)
+        return _open_sqlite(data / SQLITE_FILE, pool_size)
     try:
         address = sqlalchemy.make_url(url)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):  # ValueError: the port is no number
         raise DatabaseAddressError(
             "the database URL cannot be read; write postgresql://user:password@host/name"
         ) from None
     if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return _open_postgresql(address.set(drivername="postgresql+psycopg"), pool_size)
-    if address.drivername == "sqlite" and address.database:
-        return _open_sqlite(Path(address.database), pool_size)
     raise DatabaseAddressError(
         f"{address.drivername} is not a database Connectory knows;"
         " write postgresql://user:password@host/name, or leave the URL empty for SQLite"
@@ -231,6 +300,7 @@ def _open_sqlite(file: Path, pool_size: int) -> Database:
         sqlalchemy.URL.create("sqlite", database=str(file)),
         pool_size=pool_size,
         poolclass=sqlalchemy.QueuePool,
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_MILLISECONDS / 1000},
     )
 
@@ -250,7 +320,7 @@ def _open_sqlite(file: Path, pool_size: int) -> Database:
         writes = connection.get_execution_options().get(_WRITES, True)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return Database(engine, pool_size)
+    return Database(engine, pool_size, sockets=tuple)
 
 
 def _open_postgresql(address: sqlalchemy.URL, pool_size: int) -> Database:
@@ -260,6 +330,7 @@ def _open_postgresql(address: sqlalchemy.URL, pool_size: int) -> Database:
         max_overflow=1,  # the connection that holds the lock of `database.serving`
         pool_timeout=10,
         pool_pre_ping=True,
+        hide_parameters=True,  # errors are logged, and what Connectors say is not for the log
         connect_args={
             "connect_timeout": 5,
             "application_name": "connectory",
@@ -267,7 +338,20 @@ def _open_postgresql(address: sqlalchemy.URL, pool_size: int) -> Database:
             "tcp_user_timeout": 10_000,
         },
     )
-    return Database(engine, pool_size)
+    connections: set[Any] = set()
+
+    @event.listens_for(engine, "connect")
+    def _opened(connection: Any, _record: object) -> None:
+        connections.add(connection)
+
+    @event.listens_for(engine, "close")
+    def _closed(connection: Any, _record: object) -> None:
+        connections.discard(connection)
+
+    def sockets() -> Iterable[int]:
+        return [each.fileno() for each in list(connections) if not each.closed]
+
+    return Database(engine, pool_size, sockets)
 
 
 def _first_line(error: BaseException) -> str:

@@ -52,10 +52,12 @@ def hold(connection: sqlalchemy.Connection) -> tuple[str, int]:
     return row.epoch, row.head
 
 
-def begin_epoch(connection: sqlalchemy.Connection) -> None:
-    """Start the feed's life, or its life after a restore: all followers load anew."""
-    connection.execute(feed.delete())
-    connection.execute(feed.insert().values(id=1, epoch=ids.new_id(), head=0))
+def begin_epoch(connection: sqlalchemy.Connection, *, head: int) -> None:
+    """Start the feed's life after a restore: all followers load anew.
+
+    `head` is the largest number that any row is marked with, so that later changes get larger ones.
+    """
+    connection.execute(feed.update().values(epoch=ids.new_id(), head=head))
 
 
 def position(connection: sqlalchemy.Connection) -> tuple[str, int]:
@@ -120,18 +122,20 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled; a database that is away is asked again and again."""
-        reachable = True
+        told = ""
         while True:
             try:
                 await self.catch_up()
-                reachable = True
+                told = ""
             except DatabaseUnavailable as error:
-                if reachable:
+                if told != str(error):
                     log.warning("the change feed cannot be read: %s", error)
-                reachable = False
-            except Exception:
+                told = str(error)
+            except Exception as error:
                 # Whatever it is, a node that stops following serves what is no longer true.
-                log.exception("a change could not be applied")
+                if told != str(error):
+                    log.exception("a change could not be applied")
+                told = str(error)
             await asyncio.sleep(POLL_SECONDS)
 
     @contextlib.asynccontextmanager

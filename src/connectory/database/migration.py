@@ -9,10 +9,12 @@ from pathlib import Path
 import sqlalchemy
 
 from connectory.database.engine import Database
+from connectory.database.tables import metadata
 
 #: The newest migration; a test compares it with the scripts.
 HEAD = "0001"
 
+_ADVISORY_LOCK = 7070
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -66,23 +68,41 @@ def migrate(database: Database) -> bool:
     Several nodes may call this at once: the first one does the work.
 
     Raises:
-        SchemaMismatch: a newer program migrated this database.
+        SchemaMismatch: a newer program migrated this database, or it is somebody else's.
     """
     with database.read() as connection:
-        revision = current_revision(connection)
-        if revision == HEAD:
+        if not _is_behind(connection):
             return False
-        if revision is not None and revision > HEAD:
-            require_current_revision(connection)
+    with database.write() as connection:
+        return upgrade(connection)
+
+
+def upgrade(connection: sqlalchemy.Connection) -> bool:
+    """Run the migrations that are missing in the caller's transaction (see `migrate`)."""
+    if connection.dialect.name == "postgresql":
+        # Held to the commit: a second node waits here and then finds nothing to do.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+    if not _is_behind(connection):
+        return False
     from alembic import command  # noqa: PLC0415 - 150 ms that a current database never needs
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
-    with database.write() as connection:
-        if not database.is_sqlite:
-            # Held to the commit: a second node waits here and then finds nothing to do.
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7070)")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
     return True
+
+
+def _is_behind(connection: sqlalchemy.Connection) -> bool:
+    revision = current_revision(connection)
+    if revision is not None and revision > HEAD:
+        require_current_revision(connection)
+    if revision is None:
+        strangers = metadata.tables.keys() & sqlalchemy.inspect(connection).get_table_names()
+        if strangers:
+            raise SchemaMismatch(
+                f"the database has a table '{min(strangers)}' that Connectory did not make;"
+                " give it a database of its own"
+            )
+    return revision != HEAD

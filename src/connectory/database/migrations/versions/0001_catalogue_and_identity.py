@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from connectory.database import feed
+from connectory.kernel import ids
 
 revision = "0001"
 down_revision = None
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    feed = op.create_table(
         "feed",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.String(36), nullable=False),
@@ -112,4 +112,4 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("connector_id", "version", name="pk_connector_versions"),
     )
-    feed.begin_epoch(op.get_bind())
+    op.bulk_insert(feed, [{"id": 1, "epoch": ids.new_id(), "head": 0}])
