@@ -12,7 +12,7 @@ import click
 from connectory.catalogue import store
 from connectory.catalogue.importing import LineFault, import_connectors
 from connectory.catalogue.lines import write_line
-from connectory.cli.installation import actor, as_json, opened, show, with_settings
+from connectory.cli.installation import actor, as_json, opened, replacing, show, with_settings
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 
@@ -50,7 +50,7 @@ def export(settings: Settings, file: Path, *_: object) -> None:
     count = 0
     with (
         opened(settings) as database,
-        _replacing(file) as target,
+        replacing(file) as target,
         database.read() as connection,
     ):
         for row in store.exported(connection):
@@ -74,20 +74,3 @@ def _with_progress(file: BinaryIO) -> Iterator[Iterator[bytes]]:
                 bar.update(len(line))
 
         yield lines()
-
-
-@contextlib.contextmanager
-def _replacing(file: Path) -> Iterator[BinaryIO]:
-    """Write beside a file and take its place at the end, so that it is never half there."""
-    if str(file) == "-":
-        yield sys.stdout.buffer
-        return
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 import msgspec
@@ -80,8 +80,51 @@ def migrate_embedded(database: Database, settings: Settings) -> bool:
     """
     if migration.is_current(database):
         return False
-    with serving.served_by_nobody(database, settings.data):
-        return migration.migrate(database)
+    with serving.one_by_one(settings.data):
+        if migration.is_current(database):  # another command did it in this moment
+            return False
+        with serving.served_by_nobody(database, settings.data):
+            return migration.migrate(database)
+
+
+@contextlib.contextmanager
+def replacing(file: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Write beside a file and take its place at the end, so that it is never half there.
+
+    `-` is standard output. A device or a pipe cannot be replaced: it is written to. Of a symbolic
+    link it is the file behind it that is replaced. `mode` is what the umask leaves of it.
+    """
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if file.exists() and not file.is_file():
+        with file.open("wb") as target:
+            yield target
+        return
+    file = file.resolve()
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names of its files durable, where the file system lets us."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def actor() -> str:

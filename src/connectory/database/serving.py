@@ -7,7 +7,10 @@ The operating system, or the database, frees a lock when its holder dies, howeve
 
 import contextlib
 import fcntl
+import logging
+import threading
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 import sqlalchemy
@@ -15,6 +18,10 @@ import sqlalchemy
 from connectory.database.engine import Database
 
 _ADVISORY_LOCK = 7071
+#: How often a node makes sure that it still holds its lock: a PostgreSQL that restarts forgets it.
+_RENEWAL_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 class AlreadyServed(Exception):
@@ -27,15 +34,24 @@ def being_served(database: Database, data: Path) -> Iterator[None]:
 
     Raises:
         AlreadyServed: the data folder has a server already, or a restore is writing.
+        DatabaseUnavailable: the database cannot be reached.
     """
     if database.is_sqlite:
-        with _locked_file(data, f"{data} is served already, or being restored; stop that first"):
+        with _locked_file(data / "serve.lock", f"{data} is being served already, or restored"):
             yield
-    else:
-        with _advisory_lock(
-            database, "pg_try_advisory_lock_shared", "the database is being restored"
-        ):
-            yield
+        return
+    taken: futures.Future[None] = futures.Future()
+    ended = threading.Event()
+    keeper = threading.Thread(
+        target=_keep_lock, args=(database, taken, ended), name="serving lock", daemon=True
+    )
+    keeper.start()
+    try:
+        taken.result()
+        yield
+    finally:
+        ended.set()
+        keeper.join(_RENEWAL_SECONDS)  # a database that hangs keeps it longer, but not us
 
 
 @contextlib.contextmanager
@@ -43,36 +59,67 @@ def served_by_nobody(database: Database, data: Path) -> Iterator[None]:
     """Keep servers away while the block runs.
 
     Raises:
-        AlreadyServed: one is running.
+        AlreadyServed: one is running, or another keeps them away just now.
+        DatabaseUnavailable: the database cannot be reached.
     """
     if database.is_sqlite:
-        with _locked_file(data, f"{data} is being served; stop the server first"):
+        refusal = f"{data} is being served, or restored; stop the server first"
+        with _locked_file(data / "serve.lock", refusal):
             yield
     else:
-        with _advisory_lock(
-            database, "pg_try_advisory_lock", "the database is being served; stop every node first"
-        ):
+        refusal = "the database is being served, or restored; stop every node first"
+        with _advisory_lock(database, "pg_try_advisory_lock", refusal):
             yield
 
 
 @contextlib.contextmanager
-def _locked_file(data: Path, refusal: str) -> Iterator[None]:
-    with (data / "serve.lock").open("a") as file:
+def one_by_one(data: Path) -> Iterator[None]:
+    """Wait for others who prepare a data folder, and let the next ones wait."""
+    with _locked_file(data / "prepare.lock", None):
+        yield
+
+
+@contextlib.contextmanager
+def _locked_file(path: Path, refusal: str | None) -> Iterator[None]:
+    """Hold the lock of a file; where another does, refuse, or wait if there is no refusal."""
+    with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if refusal is None else fcntl.LOCK_NB))
         except BlockingIOError:
             raise AlreadyServed(refusal) from None
         yield
 
 
 @contextlib.contextmanager
-def _advisory_lock(database: Database, function: str, refusal: str) -> Iterator[None]:
-    # A connection of its own, outside any transaction: the lock belongs to the session.
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+def _advisory_lock(
+    database: Database, function: str, refusal: str
+) -> Iterator[sqlalchemy.Connection]:
+    """Hold an advisory lock on a connection of its own: it belongs to the session."""
+    with database.autocommitting() as connection:
         query = sqlalchemy.text(f"SELECT {function}({_ADVISORY_LOCK})")
         if not connection.execute(query).scalar_one():
             raise AlreadyServed(refusal)
+        yield connection
+
+
+def _keep_lock(database: Database, taken: "futures.Future[None]", ended: threading.Event) -> None:
+    """Hold a node's shared lock until it ends; take it again when its connection was lost."""
+    told = ""
+    while not ended.is_set():
         try:
-            yield
-        finally:
-            connection.invalidate()
+            with _advisory_lock(
+                database, "pg_try_advisory_lock_shared", "the database is being restored"
+            ) as connection:
+                told = ""
+                if not taken.done():
+                    taken.set_result(None)
+                while not ended.wait(_RENEWAL_SECONDS):
+                    connection.execute(sqlalchemy.text("SELECT 1"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the node waits to hear of it
+            if not taken.done():
+                taken.set_exception(error)
+                return
+            if told != str(error):
+                log.warning("the lock that marks the database as served was lost: %s", error)
+            told = str(error)
+            ended.wait(_RENEWAL_SECONDS)
