@@ -33,7 +33,7 @@ PRIVATE = connector(
     certified=False,
 )
 PUBLIC = connector(
-    "public",
+    "connector-key",
     id="2f1c8a8e-1a53-4d0e-9f3c-0a7de3a4d7b1",
     description="Everything that a Connector can say of itself",
     integrationTypes=["psp", "tax"],

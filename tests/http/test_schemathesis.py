@@ -1,0 +1,96 @@
+"""Schemathesis reads `/openapi.json` and tries to catch the server at breaking its word.
+
+All of its checks are on, a limit of time too, and each of its warnings is a failure. It sends what
+the description allows (which has to be taken) and what it rules out (which has to be refused), and
+looks for undescribed statuses, headers and bodies, for ignored authentication and for 5xx.
+"""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.http.conftest import PRIVATE, PUBLIC, Described
+
+#: Requests for each endpoint in the phase that draws them at random; with this the test takes about
+#: 15 seconds. Ten times as many found nothing more.
+EXAMPLES = 40
+RESPONSE_SECONDS = 10
+
+CONFIGURATION = """
+hooks = {hooks}
+
+[warnings]
+fail-on = true
+
+[auth.openapi.oauth2]
+bearer = {token}
+
+[auth.openapi.client]
+username = {client_id}
+password = {client_secret}
+
+# Ids and keys drawn at random lead to nothing; half of them are to be found.
+[dictionaries.ids]
+values = {ids}
+
+[dictionaries.keys]
+values = {keys}
+
+[[operations]]
+include-path = "/connectors/{{id}}"
+parameters = {{ "path.id" = {{ dictionary = "ids", probability = 0.5 }} }}
+
+[[operations]]
+include-path = "/connectors/key={{key}}"
+parameters = {{ "path.key" = {{ dictionary = "keys", probability = 0.5 }} }}
+"""
+
+
+def test_the_server_keeps_what_its_description_promises(
+    described: Described, tmp_path: Path
+) -> None:
+    values = {
+        "hooks": str(Path(__file__).with_name("schemathesis_hooks.py")),
+        "token": described.token,
+        "client_id": described.client.client_id,
+        "client_secret": described.client.client_secret,
+        "ids": [PRIVATE["id"], PUBLIC["id"]],
+        "keys": [PRIVATE["key"], PUBLIC["key"]],
+    }
+    configuration = tmp_path / "schemathesis.toml"
+    configuration.write_text(
+        CONFIGURATION.format(**{name: json.dumps(value) for name, value in values.items()})
+    )
+    # Of an address, Schemathesis would leave that very endpoint out.
+    document = tmp_path / "openapi.json"
+    document.write_text(json.dumps(described.document))
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("st"),
+            f"--config-file={configuration}",
+            "run",
+            document,
+            f"--url={described.server.url}",
+            "--checks=all",
+            f"--max-response-time={RESPONSE_SECONDS}",
+            "--phases=examples,coverage,fuzzing,stateful",
+            f"--max-examples={EXAMPLES}",
+            # pytest-randomly seeds this, and so can repeat it.
+            f"--seed={random.getrandbits(32)}",
+            "--continue-on-failure",
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested = re.search(r"Tested: (\d+)", done.stdout)
+    assert tested is not None
+    assert int(tested[1]) == len(described.endpoints)
+    assert "No issues found" in done.stdout
