@@ -159,8 +159,9 @@ def _operation(endpoint: Endpoint, types: Schemas, responses: Json) -> Json:
             "content": {endpoint.body_type: {"schema": schema}},
         }
     for status, kinds in possible_errors(endpoint).items():
-        name = "Or".join(kind.__name__ for kind in kinds)
-        responses[name] = _failure(status, kinds)
+        oauth = endpoint.oauth_errors
+        name = ("OAuth" if oauth else "") + "Or".join(kind.__name__ for kind in kinds)
+        responses[name] = _failure(status, kinds, oauth=oauth)
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/{name}"}
     return {
         name: value
@@ -227,7 +228,7 @@ def _success(endpoint: Endpoint) -> Json:
     }
 
 
-def _failure(status: int, kinds: Sequence[type[ApiError]]) -> Json:
+def _failure(status: int, kinds: Sequence[type[ApiError]], *, oauth: bool) -> Json:
     meanings = [f"`{kind.code}`: {cleandoc(kind.__doc__ or '')}" for kind in kinds]
     names = {name.lower() for kind in kinds for name, _ in _EXAMPLES[kind].headers}
     extra = [name for name in _HEADERS if name.lower() in names]
@@ -237,15 +238,15 @@ def _failure(status: int, kinds: Sequence[type[ApiError]]) -> Json:
         "content": {
             "application/json": {
                 "schema": schemas.reference(errors.ErrorResponse),
-                "examples": {kind.code: {"value": example_of(kind)} for kind in kinds},
+                "examples": {kind.code: {"value": example_of(kind, oauth=oauth)} for kind in kinds},
             }
         },
     }
 
 
-def example_of(kind: type[ApiError]) -> Json:
-    """The body of an answer with such an error."""
-    body: Json = msgspec.json.decode(answers.of_error(_EXAMPLES[kind]).body)
+def example_of(kind: type[ApiError], *, oauth: bool = False) -> Json:
+    """The body of an answer with such an error; with `oauth`, one of an OAuth endpoint."""
+    body: Json = msgspec.json.decode(answers.of_error(_EXAMPLES[kind], oauth=oauth).body)
     return body
 
 
