@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from connectory import app
+from connectory.catalogue.demo import import_demo_catalogue
 from connectory.catalogue.importing import import_connectors
 from connectory.contract.scalars import Region
 from connectory.contract.scopes import Permission
@@ -68,7 +69,10 @@ PUBLIC = connector(
 
 @dataclass(frozen=True)
 class Described:
-    """A server with two Projects, a private and a public Connector, and a client for each scope."""
+    """A server with two Projects, a client for each scope, and Connectors.
+
+    PRIVATE and PUBLIC are among these, and the real ones of the demo.
+    """
 
     server: Server
     endpoints: Sequence[Endpoint]
@@ -98,6 +102,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
         clients = _clients(database)
         lines = [json.dumps(each).encode() for each in (PRIVATE, PUBLIC)]
         import_connectors(database, lines, actor="command:tests", now=system_clock(), fault=print)
+        import_demo_catalogue(database, actor="command:tests", now=system_clock())
         endpoints = app.compose(Settings(data=data), database, system_clock).endpoints
     finally:
         database.close()
