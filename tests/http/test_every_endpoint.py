@@ -291,6 +291,20 @@ def test_a_body_of_another_type_is_a_415_and_one_too_large_a_413(
         assert answer.status_code == 413, endpoint.path
 
 
+def test_a_connection_that_a_body_was_left_unread_on_is_not_used_again(
+    described: Described, api: httpx.Client
+) -> None:
+    for endpoint in described.endpoints:
+        for size in (10, 2**21):
+            refused = api.request("PUT", path_of(endpoint), content=b" " * size)
+            assert refused.status_code == 405
+            assert refused.headers["connection"] == "close"
+            # Were it used again, this would find it ended, or be taken for the rest of the body.
+            assert api.get("/health").status_code == 200
+    assert "connection" not in api.get("/health").headers
+    assert "connection" not in api.post("/oauth/token", data=FORM).headers
+
+
 def test_a_correlation_id_is_taken_over_by_every_answer(
     described: Described, api: httpx.Client
 ) -> None:

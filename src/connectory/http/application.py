@@ -37,6 +37,8 @@ log = logging.getLogger("connectory.requests")
 
 #: The route label of requests that no endpoint answers.
 UNMATCHED = "(none)"
+#: The place in a request's scope that tells that its body was read to the end.
+_BODY_READ = "connectory.body_read"
 #: A larger body is compressed in a thread, so that the others do not wait for it.
 _LARGE = 64 * 2**10
 
@@ -97,13 +99,11 @@ class Application:
         if b"if-none-match" in headers or b"accept-encoding" in headers:
             response = await _negotiated(response, headers)
         body = b"" if method == "HEAD" else response.body
-        await send(
-            {
-                "type": "http.response.start",
-                "status": response.status,
-                "headers": [*response.headers, (b"x-correlation-id", given_id)],
-            }
-        )
+        head = [*response.headers, (b"x-correlation-id", given_id)]
+        if _left_unread(scope, headers):
+            # The server ends such a connection; a client that is not told would use it again.
+            head.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": response.status, "headers": head})
         await send({"type": "http.response.body", "body": body})
         seconds = time.perf_counter() - started
         self._measures.add(route, method, response.status, seconds)
@@ -150,6 +150,7 @@ class Application:
                 max_bytes=self._settings.max_body_bytes,
                 seconds=self._settings.read_timeout,
             )
+            scope[_BODY_READ] = True
             body = decoders.body(text)
         return await endpoint.handler(
             Request(endpoint, arguments, query, body, grant, headers, scope, self._settings)
@@ -200,6 +201,16 @@ def with_correlation_id(application: Callable[..., Awaitable[None]]) -> Callable
         await application(scope, receive, sending)
 
     return wrapped
+
+
+def _left_unread(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request has a body that nobody read, because it was refused before, or not asked.
+
+    RFC 9112 §9.6: a server that will close the connection says so.
+    """
+    if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
+        return False
+    return _BODY_READ not in scope
 
 
 def _decoders(endpoint: Endpoint) -> _Decoders:
