@@ -51,7 +51,9 @@ def located(error: msgspec.ValidationError) -> DecodingError:
     found = _PATH.match(str(error))
     if found is None:  # pragma: no cover - the pattern matches any text
         return DecodingError("", str(error))
-    return DecodingError((found["path"] or "").lstrip("."), found["what"])
+    # The look-ahead of our patterns (`scalars`) says nothing to a person; msgspec shows it escaped.
+    what = found["what"].replace(r"(?!\\n)", "")
+    return DecodingError((found["path"] or "").lstrip("."), what)
 
 
 def bounds(schema: Any) -> str:
