@@ -1,9 +1,9 @@
 """Wrong secrets are slowed down, for each pair of client and address on its own.
 
-A right secret is never delayed, so nobody can lock another out: an attacker who sits on another
-address, or even on the same one, only slows itself. Each wrong answer of a pair waits longer than
-the one before, and one after the other; where too many wait already, more are refused at once.
-(docs/decisions/0006-wrong-secrets-wait-in-line.md)
+A right secret is never delayed or refused, so nobody can lock another out: an attacker who sits on
+another address, or even on the same one, only slows itself. Each wrong answer of a pair waits
+longer than the one before, and one after the other; where too many wait already, more are turned
+away at once. (docs/decisions/0006-wrong-secrets-wait-in-line.md)
 """
 
 import asyncio
@@ -38,21 +38,12 @@ class WrongSecrets:
         self._clock = clock
         self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
 
-    def check(self, client_id: str, address: str) -> None:
-        """Refuse to look at another secret of a pair that has too many waiting.
+    async def failed(self, client_id: str, address: str) -> None:
+        """Note a wrong secret and wait for as long as its answer is to be held back.
 
         Raises:
-            TooManyRequests: the pair is to come back later.
+            TooManyRequests: too many of this pair wait already; it is to come back later.
         """
-        pair = self._pairs.get((client_id, address))
-        if pair is not None and pair.waiting >= MOST_WAITING:
-            raise TooManyRequests(
-                "Too many wrong secrets for this client from this address; wait",
-                int(LONGEST_DELAY),
-            )
-
-    async def failed(self, client_id: str, address: str) -> None:
-        """Note a wrong secret and wait for as long as its answer is to be held back."""
         key = (client_id, address)
         pair = self._pairs.setdefault(key, _Pair())
         self._pairs.move_to_end(key)
@@ -65,6 +56,11 @@ class WrongSecrets:
         over = pair.failures - FREE_ATTEMPTS
         if over <= 0:
             return
+        if pair.waiting >= MOST_WAITING:
+            raise TooManyRequests(
+                "Too many wrong secrets for this client from this address; wait",
+                int(LONGEST_DELAY),
+            )
         pair.waiting += 1
         try:
             async with pair.turn:

@@ -1,5 +1,8 @@
 """Projects and API Clients, and the rules that need no database."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from msgspec import Struct
 
 from connectory.contract.scalars import Region, is_project_key
@@ -63,6 +66,19 @@ class Secret(Struct, frozen=True, kw_only=True):
 
     digest: str
     expires_at: int | None
+
+
+#: What a permission allows beside its own: a token may be narrowed to that.
+_INCLUDED: Final[Mapping[Permission, frozenset[Permission]]] = {
+    Permission.MANAGE_PROJECT: frozenset(Permission) - {Permission.MANAGE_API_CLIENTS},
+    Permission.MANAGE_CONNECTORS: frozenset({Permission.VIEW_CONNECTORS}),
+    Permission.MANAGE_CONNECTORS_DEPLOYMENTS: frozenset({Permission.VIEW_CONNECTORS_DEPLOYMENTS}),
+}
+
+
+def allowed_by(held: frozenset[Permission]) -> frozenset[Permission]:
+    """Permissions together with those that they include."""
+    return held.union(*(_INCLUDED.get(each, frozenset()) for each in held))
 
 
 def check_project(key: str, region: str) -> None:

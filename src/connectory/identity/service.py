@@ -21,7 +21,7 @@ from connectory.database.feed import Freshness
 from connectory.http.access import Grant
 from connectory.identity import store
 from connectory.identity.guessing import WrongSecrets
-from connectory.identity.model import Client, Secret
+from connectory.identity.model import Client, Secret, allowed_by
 from connectory.kernel import ids
 from connectory.kernel.clock import DAY, SECOND, Clock
 
@@ -91,9 +91,8 @@ class Identity:
 
         Raises:
             AuthenticationError: there is none, after a wait that grows with every wrong secret.
-            TooManyRequests: too many wrong ones are waiting.
+            TooManyRequests: it is wrong, and too many wrong ones are waiting.
         """
-        self._wrong_secrets.check(client_id, address)
         client, secrets = await self._database.reading_promptly(
             _client_and_secrets, client_id, self._clock()
         )
@@ -194,9 +193,8 @@ def _narrowed(client: Client, scope: str | None) -> frozenset[Permission]:
         wanted = parse_scope(scope, client.project_key)
     except ScopeError as error:
         raise InvalidScope(str(error)) from None
-    if not wanted <= client.permissions:
-        missing = ", ".join(sorted(wanted - client.permissions))
-        raise InvalidScope(f"This client does not hold {missing}")
+    if missing := wanted - allowed_by(client.permissions):
+        raise InvalidScope(f"This client does not hold {', '.join(sorted(missing))}")
     return wanted
 
 
