@@ -176,16 +176,18 @@ def _operation(operation: Operation) -> str:
 def _access(security: list[Json]) -> str:
     scopes = [scope for each in security for scope in each.get("oauth2", ())]
     if scopes:
-        items = "".join(f"<li><code>{escape(scope)}</code></li>" for scope in scopes)
-        return (
-            f"<h4>Access</h4><p>A token with one of these scopes:</p><ul class=scopes>{items}</ul>"
-        )
+        return f"<h4>Access</h4><p>A token with one of these scopes:</p>{_words(scopes)}"
     if security:
         return (
             "<h4>Access</h4><p>The client's id and secret, by Basic authentication or in the"
             " form.</p>"
         )
     return "<h4>Access</h4><p>Open to anyone.</p>"
+
+
+def _words(words: Iterable[str]) -> str:
+    items = "".join(f"<li><code>{escape(word)}</code></li>" for word in words)
+    return f'<ul class="words">{items}</ul>'
 
 
 def _parameters(place: str, parameters: list[Json]) -> str:
@@ -224,11 +226,11 @@ def _responses(operation: Operation) -> str:
             described = operation.resolved(schema)
             inner = _prose(described.get("description", "")) + _fields(described)
             shown.append(
-                f"<details><summary>{title} <span class=kind>{_kind(schema)}</span></summary>"
+                f'<details><summary>{title} <span class="kind">{_kind(schema)}</span></summary>'
                 f"{inner}</details>"
             )
         else:
-            kind = f"<span class=kind><code>{escape(media)}</code></span>" if media else ""
+            kind = f'<span class="kind"><code>{escape(media)}</code></span>' if media else ""
             shown.append(f'<p class="plain">{title} {kind}</p>')
     return f"<h4>Responses</h4>{''.join(shown)}{_failures(failures)}"
 
@@ -259,8 +261,7 @@ def _samples(operation: Operation) -> Iterator[str]:
 def _type(name: str, schema: Json) -> str:
     values = ""
     if "enum" in schema:
-        items = "".join(f"<li><code>{escape(value)}</code></li>" for value in schema["enum"])
-        values = f"<ul class=scopes>{items}</ul>"
+        values = _words(schema["enum"])
     return (
         f'<details class="type" open id="type-{name}"><summary><h3>{escape(name)}</h3></summary>'
         f"{_prose(schema.get('description', ''))}{values}{_fields(schema)}</details>"
@@ -279,7 +280,7 @@ def _fields(schema: Json) -> str:
 def _field(name: str, schema: Json, description: str, *, required: bool | None) -> str:
     mark = ' <span class="required">required</span>' if required else ""
     return (
-        f"<div><dt><code>{escape(name)}</code> <span class=kind>{_kind(schema)}</span>{mark}</dt>"
+        f'<div><dt><code>{escape(name)}</code> <span class="kind">{_kind(schema)}</span>{mark}</dt>'
         f"<dd>{_inline(description)}{_limits(schema)}</dd></div>"
     )
 
