@@ -1,6 +1,7 @@
 """Databases of both kinds, as many as a test asks for."""
 
 import contextlib
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,10 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from connectory.database import migration
 from connectory.database.engine import Database, open_database
 from tests import postgresql
-from tests.harness import Installation
+from tests.harness import COMMAND, Installation
 
 #: Makes an installation of a kind (sqlite, postgresql); nothing is in it, no schema either.
 NewInstallation = Callable[[str], Installation]
@@ -37,12 +37,13 @@ def new_installation(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
 
 
 @pytest.fixture
-def postgresql_installation(new_installation: NewInstallation) -> Installation:
+def postgresql_installation(
+    postgresql_server: postgresql.PostgreSQL, tmp_path: Path
+) -> Iterator[Installation]:
     """An installation on PostgreSQL, at the schema of the program."""
-    made = new_installation("postgresql")
-    with opened(made) as database:
-        migration.migrate(database)
-    return made
+    url = postgresql_server.new_database()
+    yield Installation(tmp_path / "data", url)
+    postgresql_server.drop(url)
 
 
 @contextlib.contextmanager
@@ -68,3 +69,17 @@ def until_waiting(database: Database, count: int) -> None:
                 return
         assert time.monotonic() < deadline, "nobody waits"
         time.sleep(0.02)
+
+
+def with_a_full_disk(
+    installation: Installation, *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command whose files may not grow."""
+    return subprocess.run(
+        ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", COMMAND, *arguments],
+        env=installation.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

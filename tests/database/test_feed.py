@@ -1,8 +1,4 @@
-"""The change feed: a follower hears every change, in order, however transactions interleave.
-
-The changes are rows of `revocations`, which the feed marks with its numbers; nothing else in these
-tests is about identity.
-"""
+"""The change feed: a follower hears every change, in order, however transactions interleave."""
 
 import asyncio
 import random
@@ -10,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 import pytest
@@ -18,52 +13,12 @@ import sqlalchemy
 
 from connectory.database import feed
 from connectory.database.engine import Database
-from connectory.database.feed import FRESH_SECONDS, POLL_SECONDS, Follower, Freshness
+from connectory.database.feed import FRESH_SECONDS, POLL_SECONDS
 from connectory.database.tables import revocations
 from tests import postgresql
 from tests.database.conftest import opened, until_waiting
+from tests.database.following import Node, change
 from tests.harness import Installation
-
-
-def change(connection: sqlalchemy.Connection, subject: str) -> int:
-    number = feed.advance(connection)
-    connection.execute(
-        revocations.insert().values(seq=number, kind="token", subject=subject, revoked_at=0)
-    )
-    return number
-
-
-class Heard:
-    """A subscriber that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.subjects: list[str] = []
-        self.loads = 0
-
-    def read(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
-        query = sqlalchemy.select(revocations.c.subject).order_by(revocations.c.seq)
-        if since is not None:
-            query = query.where(revocations.c.seq > since)
-        return list(connection.execute(query).scalars())
-
-    async def apply(self, changes: Any, *, anew: bool) -> None:
-        if anew:
-            self.loads += 1
-            self.subjects = []
-        self.subjects += changes
-
-
-class Node:
-    """A follower of a database with one subscriber; `catch_up` is one poll of it."""
-
-    def __init__(self, database: Database) -> None:
-        self.heard = Heard()
-        self.freshness = Freshness()
-        self.follower = Follower(database, (self.heard,), self.freshness)
-
-    def catch_up(self) -> list[str]:
-        asyncio.run(self.follower.catch_up())
-        return self.heard.subjects
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import io
 import types
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 import sqlalchemy
@@ -48,6 +48,7 @@ _BATCH_ROWS = 500
 _BATCH_BYTES = 4 * 2**20
 #: No line of a backup is longer; what is would only fill the memory.
 _LONGEST_LINE = 256 * 2**20
+_GZIP_MAGIC = b"\x1f\x8b"
 #: Takes half the time of gzip's usual 9, for a few more bytes.
 _COMPRESSION = 5
 
@@ -168,10 +169,12 @@ def restore_backup(database: Database, source: BinaryIO) -> Restored:
         _require_empty(connection)
         ends: dict[_Table, _End] = {}
         while isinstance(mark := lines.decode(_mark), _Table):
+            if mark.name in (table.name for table in ends):
+                raise lines.damaged(f"'{mark.name}' is there twice")
             ends[mark] = _restore_table(connection, mark, lines)
         rows = sum(end.rows for end in ends.values())
-        if mark != _Whole(tables=len(TABLES), rows=rows) or len(ends) != len(TABLES):
-            raise lines.damaged("a table is missing, or told twice")
+        if mark != _Whole(tables=len(ends), rows=rows) or len(ends) != len(TABLES):
+            raise lines.damaged("a table is missing")
         lines.require_end()
         for table, end in ends.items():
             _require_stored(connection, table, end)
@@ -184,7 +187,10 @@ class _Lines:
     """The lines of a backup; whatever is wrong with them becomes a BackupError."""
 
     def __init__(self, source: BinaryIO) -> None:
-        self._file = io.BufferedReader(gzip.GzipFile(fileobj=source, mode="rb"), 2**20)
+        compressed = io.BufferedReader(cast("io.RawIOBase", source), 2**20)
+        if not compressed.peek(2).startswith(_GZIP_MAGIC):
+            raise BackupError("it is not a backup of Connectory")
+        self._file = io.BufferedReader(gzip.GzipFile(fileobj=compressed, mode="rb"), 2**20)
         self._number = 0
         self.text = b""
 
@@ -195,8 +201,6 @@ class _Lines:
         except EOFError:
             raise BackupError("it is cut off") from None
         except (gzip.BadGzipFile, zlib.error) as error:
-            if self._number == 0:
-                raise BackupError("it is not a backup of Connectory") from None
             raise self.damaged(str(error)) from None
         self._number += 1
         return self.text
@@ -221,7 +225,7 @@ class _Lines:
             raise self.damaged("something follows its end")
 
     def damaged(self, what: str) -> BackupError:
-        return BackupError(f"it is damaged at line {self._number}: {what}")
+        return BackupError(f"it is damaged near line {self._number}: {what}")
 
 
 def _read_header(lines: _Lines) -> Header:

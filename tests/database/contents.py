@@ -1,0 +1,154 @@
+"""An installation with something in every table, and what is in it."""
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import sqlalchemy
+
+from connectory.catalogue.importing import import_connectors
+from connectory.database import feed
+from connectory.database.backup import TABLES
+from connectory.database.engine import Database
+from connectory.database.tables import connector_versions, connectors
+from connectory.http.access import Grant
+from connectory.identity import store
+from connectory.identity.administration import Administration
+from connectory.kernel import ids
+from connectory.kernel.clock import DAY, HOUR, system_clock
+from tests.harness import Credentials, connector
+
+NAMES = ("Größe", "quotes \" ' \\ and %", "emoji 🧾\u2028", "tab\tand\nline", "ÅÄÖ" * 100)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What only the outside knows of an installation: its database has the hashes."""
+
+    #: An active client whose secret was rotated, so that two hold.
+    client: Credentials
+    older: Credentials
+    revoked: Credentials
+    token: str
+    revoked_token: str
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        clients = (self.client, self.older, self.revoked)
+        return (*(each.client_secret for each in clients), self.token, self.revoked_token)
+
+
+def fill(database: Database) -> Known:
+    """Something in every table: both booleans, absent values, texts of all kinds, history."""
+    now = system_clock()
+    with database.write() as connection:
+        administration = Administration(connection, actor="command:tests", now=now)
+        administration.create_project("shop", "europe-west1.gcp", production=True)
+        administration.create_project("other", "us-central1.gcp", production=False)
+        first = administration.create_client("shop", "view_connectors manage_connectors")
+        rotated = administration.rotate_client(first.client_id, overlap=HOUR)
+        gone = administration.create_client("other", "manage_project")
+        token, revoked_token = ids.new_token(), ids.new_token()
+        for each in (token, revoked_token):
+            store.add_token(connection, ids.digest(each), _grant(connection, first.client_id, now))
+        store.revoke_token(connection, ids.digest(revoked_token), first.client_id, now)
+        administration.revoke_client(gone.client_id)
+    lines = [
+        connector(f"key-{number}", name=name, description=name) | {"private": bool(number % 2)}
+        for number, name in enumerate(NAMES)
+    ]
+    lines.append(connector("own", private=True, owner="europe-west1.gcp:shop"))
+    import_lines(database, lines)
+    import_lines(database, [lines[0] | {"name": "Größe, second version"}])
+    return Known(
+        client=Credentials(rotated.client_id, rotated.client_secret),
+        older=Credentials(first.client_id, first.client_secret),
+        revoked=Credentials(gone.client_id, gone.client_secret),
+        token=token,
+        revoked_token=revoked_token,
+    )
+
+
+def _grant(connection: sqlalchemy.Connection, client_id: str, now: int) -> Grant:
+    client = store.find_client(connection, client_id)
+    assert client is not None
+    return Grant(
+        client_id=client_id,
+        project_key=client.project_key,
+        project="europe-west1.gcp:shop",
+        permissions=client.permissions,
+        issued_at=now,
+        expires_at=now + DAY,
+    )
+
+
+def import_lines(database: Database, lines: list[dict[str, Any]]) -> None:
+    faults: list[object] = []
+    import_connectors(
+        database,
+        [json.dumps(line).encode() for line in lines],
+        actor="command:tests",
+        now=system_clock(),
+        fault=faults.append,
+    )
+    assert faults == []
+
+
+def fill_with_many(database: Database, count: int) -> None:
+    """Many Connectors of 1.4 kB that do not compress well, written as the import writes them."""
+    random = Random(count)
+    content = {"integrationTypes": ["other"], "creator": {"email": "connect@acme.example"}}
+    with database.write() as connection:
+        number = feed.advance(connection)
+        for first in range(0, count, 1_000):
+            made = [ids.new_id() for _ in range(first, min(first + 1_000, count))]
+            connection.execute(
+                connectors.insert(),
+                [
+                    {
+                        "id": id_,
+                        "key": f"key-{id_}",
+                        "version": 1,
+                        "seq": number,
+                        "source": "import",
+                        "private_projects": "[]",
+                        "created_at": 0,
+                        "last_modified_at": 0,
+                    }
+                    for id_ in made
+                ],
+            )
+            connection.execute(
+                connector_versions.insert(),
+                [
+                    {
+                        "connector_id": id_,
+                        "version": 1,
+                        "published_at": 0,
+                        "content": json.dumps(
+                            {"name": id_, "description": random.randbytes(600).hex()} | content
+                        ),
+                    }
+                    for id_ in made
+                ],
+            )
+
+
+def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables that a backup has."""
+    with database.read() as connection:
+        return {
+            name: sorted(
+                (tuple(row) for row in connection.execute(sqlalchemy.select(table))), key=str
+            )
+            for name, table in TABLES.items()
+        }
+
+
+def lines_of(backup: Path | bytes) -> list[bytes]:
+    """The lines of a backup, with their ends."""
+    compressed = backup.read_bytes() if isinstance(backup, Path) else backup
+    return gzip.decompress(compressed).splitlines(keepends=True)
