@@ -104,8 +104,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = _setting(
         (),
         _networks,
-        "Networks whose X-Forwarded-For and X-Forwarded-Proto headers are believed."
-        " Empty: nobody's.",
+        "Networks whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host headers are"
+        " believed. Empty: nobody's.",
     )
     cors_origins: tuple[str, ...] = _setting(
         (), _list, "Origins whose pages may call the API, or *. Empty: none (CORS is off)."
