@@ -86,6 +86,10 @@ def test_a_bad_line_is_named_and_nothing_is_imported(installation: Installation)
         ({"key": "a"}, "key: Expected `str` of length >= 2"),
         ({"version": 3}, "Object contains unknown field `version`"),
         ({"descripton": "x"}, "Object contains unknown field `descripton`"),
+        (
+            {"creator": {"email": "a@b.example", "mail": "x"}},
+            "creator: Object contains unknown field `mail`",
+        ),
         ({"name": " "}, "name: a Connector's name cannot be empty"),
         ({"name": "a\0b"}, "a text has the character U+0000 in it"),
         ({"integrationTypes": ["taxes"]}, "integrationTypes[0]: Invalid enum value 'taxes'"),

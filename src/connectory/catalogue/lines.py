@@ -8,14 +8,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Row
 
 from connectory.contract.connectors import ConnectorContent
-from connectory.contract.decoding import DecodingError, decode_json
+from connectory.contract.decoding import DecodingError, decode_json, refuse_unknown, shape_of
 from connectory.contract.scalars import Id, ProjectIdentifier
 from connectory.kernel.clock import from_datetime, to_rfc3339
 
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
-class _Line(ConnectorContent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Line(ConnectorContent, frozen=True, kw_only=True):
     """A line as it is written; `version` is counted here and cannot be given."""
 
     id: Id | UnsetType = UNSET
@@ -44,6 +44,7 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 _decoder = msgspec.json.Decoder(_Line)
+_shape = shape_of(msgspec.inspect.type_info(_Line))
 _encoder = msgspec.json.Encoder()
 _CONTENT_FIELDS = ConnectorContent.__struct_fields__
 
@@ -55,6 +56,7 @@ def read_line(text: bytes) -> Line:
         DecodingError: it is not JSON or not a Connector; with the path of the fault.
     """
     line = decode_json(text, _decoder)
+    refuse_unknown(msgspec.json.decode(text), _shape)
     if line.id is UNSET and line.key is UNSET:
         raise DecodingError("", "a Connector is named by `id` or `key`; this one has neither")
     if not line.name.strip():

@@ -109,8 +109,10 @@ def _greet(address: str, connectors: int) -> None:
     sys.stdout.write(f"""
   Connectory serves {connectors} Connectors of a demo catalogue.
 
-    API     {address}           reference  {address}/docs
-    client  {demo.CLIENT_ID}    secret     {demo.CLIENT_SECRET}
+    API        {address}
+    reference  {address}/docs
+    client     {demo.CLIENT_ID}
+    secret     {demo.CLIENT_SECRET}
 
   Try, in another terminal:
 

@@ -5,6 +5,7 @@ here, so that both databases take and refuse the same.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,6 +45,39 @@ def decode_json(text: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
         raise DecodingError("", f"not JSON: {error}") from None
     except RecursionError:
         raise DecodingError("", "not JSON: nested too deeply") from None
+
+
+#: The fields of an object, or the shape of an array's elements under "[]"; None has none.
+Shape = Mapping[str, "Shape | None"]
+
+
+def shape_of(schema: msgspec.inspect.Type) -> Shape | None:
+    """The names of all fields of a type, those of the types within it too."""
+    if isinstance(schema, msgspec.inspect.Metadata):
+        return shape_of(schema.type)
+    if isinstance(schema, msgspec.inspect.StructType):
+        return {field.encode_name: shape_of(field.type) for field in schema.fields}
+    if isinstance(schema, msgspec.inspect.VarTupleType):
+        return {"[]": shape_of(schema.item_type)}
+    return None
+
+
+def refuse_unknown(value: Any, shape: Shape | None, path: str = "") -> None:
+    """Refuse a field that decoding passes over, where one is more likely a slip than news.
+
+    Raises:
+        DecodingError: with the path of the object that has it.
+    """
+    if shape is None:
+        return
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in shape:
+                raise DecodingError(path, f"Object contains unknown field `{name}`")
+            refuse_unknown(inner, shape[name], f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            refuse_unknown(inner, shape.get("[]"), f"{path}[{place}]")
 
 
 def located(error: msgspec.ValidationError) -> DecodingError:
