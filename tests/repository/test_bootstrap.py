@@ -102,7 +102,7 @@ def test_an_old_python_is_told_so_in_one_line():
 
 
 def test_a_missing_git_is_told_in_one_line(checkout):
-    ran = run_script(checkout, "install", env={"PATH": "/nowhere"})
+    ran = run_script(checkout, "install", env={**os.environ, "PATH": "/nowhere"})
     assert (ran.returncode, ran.stderr) == (
         1,
         "bootstrap: git is missing; on Debian and Ubuntu: apt install git\n",
