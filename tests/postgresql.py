@@ -59,8 +59,8 @@ class PostgreSQL:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[PostgreSQL]:
-    """A server for the tests of one process.
+def server(*more: str) -> Iterator[PostgreSQL]:
+    """A server for the tests of one process; `more` are options of `postgres`.
 
     Raises:
         NotInstalled: there is none to be had.
@@ -82,7 +82,7 @@ def server() -> Iterator[PostgreSQL]:
             capture_output=True,
         )
         options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={socket}"]
-        options += ["-c", "fsync=off", "-c", "max_connections=200"]
+        options += ["-c", "fsync=off", "-c", "max_connections=200", *more]
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
                 [*as_user, binaries / "postgres", "-D", data, *options],

@@ -74,10 +74,11 @@ def until_waiting(database: Database, count: int) -> None:
 def with_a_full_disk(
     installation: Installation, *arguments: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command whose files may not grow."""
+    """Run a command whose files may not grow; nor could those in which coverage is kept."""
+    environment = installation.environment
     return subprocess.run(
         ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", COMMAND, *arguments],
-        env=installation.environment,
+        env={name: value for name, value in environment.items() if "COVERAGE" not in name},
         capture_output=True,
         text=True,
         check=False,

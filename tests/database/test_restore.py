@@ -475,4 +475,4 @@ def test_memory_is_bounded_however_much_there_is(
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
-        assert used.ru_maxrss < 150 * 1024  # in KiB, of 140 MB of Connectors
+        assert used.ru_maxrss < 200 * 1024  # in KiB; all of it in memory would be over twice that
