@@ -12,7 +12,7 @@ from connectory.database.engine import Database
 from connectory.database.tables import metadata
 
 #: The newest migration; a test compares it with the scripts.
-HEAD = "0001"
+HEAD = "0002"
 
 _ADVISORY_LOCK = 7070
 _SCRIPTS = Path(__file__).parent / "migrations"

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    true,
 )
 
 metadata = MetaData(
@@ -111,6 +112,8 @@ connectors = Table(
     Column("source", String(8), nullable=False),  # import | staged
     Column("owner", String(128)),  # region:projectKey
     Column("private_projects", Text, nullable=False),  # a sorted JSON array of region:projectKey
+    # Whether it is found by search and can be deployed anew; `unlist` ends that.
+    Column("listed", Boolean, nullable=False, server_default=true()),
     Column("created_at", BigInteger, nullable=False),
     Column("last_modified_at", BigInteger, nullable=False),
     Index("ix_connectors_seq", "seq"),
@@ -123,5 +126,69 @@ connector_versions = Table(
     Column("connector_id", ForeignKey("connectors.id"), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("content", Text, nullable=False),  # a ConnectorContent, as JSON
+    # What the checks saw and Deployments run; none where an import says what it is.
+    Column("commit", String(64)),
     Column("published_at", BigInteger, nullable=False),
+)
+
+#: Connectors in the making. `document` is all of it; the columns are what is asked for.
+connectors_staged = Table(
+    "connectors_staged",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("key", String(256), unique=True),
+    Column("project", String(128), nullable=False, index=True),  # region:projectKey
+    Column("version", Integer, nullable=False),
+    Column("status", String(24), nullable=False, index=True),
+    Column("document", Text, nullable=False),  # a staging.model.Staged, as JSON
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_modified_at", BigInteger, nullable=False),
+)
+
+#: Durable work: one row for each piece. A result counts only with the attempt that is current.
+work = Table(
+    "work",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("project", String(128), nullable=False, index=True),  # region:projectKey
+    Column("state", String(10), nullable=False),  # queued | running | done | failed | cancelled
+    Column("step", String(32)),  # the last one that has ended
+    Column("payload", Text, nullable=False),  # a JSON object: what is to be done
+    Column("progress", Text, nullable=False),  # a JSON object: what the steps found
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("run_at", BigInteger, nullable=False),
+    Column("lease_owner", String(64)),
+    Column("lease_until", BigInteger),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("last_error", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger, index=True),
+    Index("ix_work_state_run_at", "state", "run_at"),
+)
+
+#: Who reviews Connectors and runs the installation by HTTP.
+operators = Table(
+    "operators",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+#: What opens private repositories: for one Project, for URLs that start with a prefix.
+git_credentials = Table(
+    "git_credentials",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project", String(128), nullable=False, index=True),  # region:projectKey
+    Column("prefix", Text, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("kind", String(8), nullable=False),  # token | ssh
+    Column("sealed", Text, nullable=False),  # encrypted with a key that is not in the database
+    Column("created_at", BigInteger, nullable=False),
 )
