@@ -157,11 +157,11 @@ work = Table(
     Column("step", String(32)),  # the last one that has ended
     Column("payload", Text, nullable=False),  # a JSON object: what is to be done
     Column("progress", Text, nullable=False),  # a JSON object: what the steps found
-    Column("attempt", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("run_at", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),  # one more with each claim
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("run_at", BigInteger, nullable=False),  # when it is due
     Column("lease_owner", String(64)),
-    Column("lease_until", BigInteger),
+    Column("beats", BigInteger, nullable=False),  # counts on while whoever holds the lease lives
     Column("cancel_requested", Boolean, nullable=False),
     Column("last_error", Text),
     Column("created_at", BigInteger, nullable=False),
