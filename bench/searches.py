@@ -116,7 +116,7 @@ def index_alone(
 
     began = time.perf_counter()
     with database.read() as connection:
-        index = SearchIndex(counted(store.documents(connection, None)))
+        index = SearchIndex(counted(each for each, _ in store.everything(connection)))
     built = time.perf_counter() - began
     gc.freeze()
     of_group: dict[str, list[float]] = defaultdict(list)

@@ -90,6 +90,7 @@ async def serve(
                 host=host,
                 port=port,
                 read_timeout=settings.read_timeout,
+                write_timeout=settings.write_timeout,
                 drain_seconds=settings.drain_seconds,
                 listening=listening,
                 stop=stopped,
@@ -112,10 +113,11 @@ async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> Non
 
 
 def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Metrics:
-    cache = catalogue.cache
     gauges = (
         Reading("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
-        Reading("connectory_cache_bytes", "Memory of cached Connectors.", lambda: cache.bytes),
+        Reading(
+            "connectory_cache_bytes", "Memory of cached Connectors.", lambda: catalogue.cache.bytes
+        ),
         Reading(
             "connectory_database_connections",
             "Connections to the database that are open.",
@@ -128,8 +130,12 @@ def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Me
         ),
     )
     counters = (
-        Reading("connectory_cache_hits", "Connectors that the cache had.", lambda: cache.hits),
-        Reading("connectory_cache_misses", "Connectors that it had not.", lambda: cache.misses),
+        Reading(
+            "connectory_cache_hits", "Connectors that the cache had.", lambda: catalogue.cache.hits
+        ),
+        Reading(
+            "connectory_cache_misses", "Connectors that it had not.", lambda: catalogue.cache.misses
+        ),
     )
     return Metrics(measures, gauges, counters)
 

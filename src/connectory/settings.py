@@ -7,6 +7,7 @@ Nothing else in the program reads the environment.
 
 import dataclasses
 import ipaddress
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,36 @@ def _access_log(value: str) -> AccessLog:
     return cast("AccessLog", value)
 
 
+@dataclass(frozen=True)
+class GitMirrors:
+    """Prefixes of repositories' addresses, and what they are replaced by."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """As the variable has it."""
+        return json.dumps(dict(self.pairs)) if self.pairs else ""
+
+
+def _mirrors(value: str) -> GitMirrors:
+    try:
+        pairs = json.loads(value)
+    except (ValueError, RecursionError):
+        pairs = None
+    if not isinstance(pairs, dict) or not all(isinstance(each, str) for each in pairs.values()):
+        raise ValueError(
+            "a JSON object of prefixes and what they are replaced by, such as"
+            ' {"https://github.com/": "file:///srv/mirror/"}'
+        )
+    for target in pairs.values():
+        scheme, separator, rest = target.partition("://")
+        if not separator or scheme not in ("file", "https", "http", "ssh"):
+            raise ValueError(f"mirrors by file://, https://, http:// or ssh://, and {target} is none")
+        if scheme == "file" and not rest.startswith("/"):
+            raise ValueError(f"mirrors in folders that are named from the root, file:///…: {target}")
+    return GitMirrors(tuple(pairs.items()))
+
+
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
     return dataclasses.field(default=default, metadata={"parse": parse, "meaning": meaning})
 
@@ -111,7 +142,9 @@ class Settings:
         (), _list, "Origins whose pages may call the API, or *. Empty: none (CORS is off)."
     )
     cache_bytes: int = _setting(
-        64 * 2**20, _whole_number(0), "Memory for encoded Connectors, on each node."
+        256 * 2**20,
+        _whole_number(0),
+        "The most memory for encoded Connectors, on each node; one takes about 2 kB.",
     )
     token_seconds: int = _setting(
         48 * 3600, _whole_number(1), "How long an access token is good for."
@@ -126,6 +159,9 @@ class Settings:
     read_timeout: float = _setting(
         30.0, _seconds, "How long a client may take to send its headers, and then its body."
     )
+    write_timeout: float = _setting(
+        30.0, _seconds, "How long a client may go without taking any of an answer (on Linux)."
+    )
     shutdown_delay: float = _setting(
         0.0,
         _seconds_or_none,
@@ -139,6 +175,54 @@ class Settings:
         "writes",
         _access_log,
         "Which requests get a log line: all; writes and failures; or off.",
+    )
+
+    git_hosts: tuple[str, ...] = _setting(
+        (
+            "github.com",
+            "gitlab.com",
+            "bitbucket.org",
+            "codeberg.org",
+            "dev.azure.com",
+            "ssh.dev.azure.com",
+        ),
+        _list,
+        "Hosts that repositories may be on, by HTTPS and SSH; host:port for other ports than 443"
+        " and 22; * for any. Private and local addresses are never reached by this setting.",
+    )
+    git_mirrors: GitMirrors = _setting(
+        GitMirrors(),
+        _mirrors,
+        'A JSON object of prefixes of repositories\' addresses and what they are replaced by, such as'
+        ' {"https://github.com/": "file:///srv/mirror/"}. The longest prefix counts. The only way'
+        " to local and internal repositories.",
+    )
+    git_known_hosts: Path | None = _setting(
+        None,
+        _path,
+        "File of the keys of SSH hosts, as ssh has them. Empty: the published keys of the hosts"
+        " that CONNECTORY_GIT_HOSTS has by default.",
+    )
+    git_ca_file: Path | None = _setting(
+        None,
+        _path,
+        "File of the certificates that git hosts are checked with. Empty: the machine's.",
+    )
+    git_seconds: float = _setting(
+        120.0, _seconds, "How long a repository may take to be fetched."
+    )
+    git_fetched_bytes: int = _setting(
+        256 * 2**20, _whole_number(1), "The largest repository that is fetched, as git packs it."
+    )
+    git_files: int = _setting(50_000, _whole_number(1), "The most files of a repository.")
+    git_file_bytes: int = _setting(
+        100 * 2**20, _whole_number(1), "The largest file of a repository."
+    )
+    git_tree_bytes: int = _setting(
+        2**30, _whole_number(1), "The largest sum of the files of a repository."
+    )
+    sources_cache_bytes: int = _setting(
+        4 * 2**30, _whole_number(0), "Disk for repositories that were fetched."
     )
 
     @classmethod

@@ -63,7 +63,7 @@ def kept(database: Database, text: str) -> Versions:
     with database.read() as connection:
         return {
             each.key or "": (each.version, each.name)
-            for each in store.documents(connection, None)
+            for each, _ in store.everything(connection)
             if text in each.name
         }
 

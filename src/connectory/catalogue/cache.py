@@ -7,7 +7,7 @@ from connectory.http.answers import Response
 K = TypeVar("K")
 
 #: What an entry costs beside its body: the objects around it.
-_OVERHEAD = 900
+_OVERHEAD = 550
 
 
 class ResponseCache(Generic[K]):
@@ -48,10 +48,9 @@ class ResponseCache(Generic[K]):
             self._young[key] = response
             self._young_bytes += size
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._young, self._old = {}, {}
-        self._young_bytes = self._old_bytes = 0
+    def has_room(self, size: int) -> bool:
+        """Whether a body of a size can be kept without another one having to go."""
+        return not self._old or self._young_bytes + size + _OVERHEAD <= self._half
 
     @property
     def bytes(self) -> int:

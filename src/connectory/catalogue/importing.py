@@ -221,6 +221,12 @@ def _conflicts(connection: Connection) -> Iterator[LineFault]:
         JOIN connectors c ON c.key = r.key AND c.id <> r.id ORDER BY r.line""")
     for row in connection.execute(taken):
         yield LineFault(row.line, "key", f"'{row.key}' is the key of the Connector {row.id}")
+    drafted = text("""
+        SELECT r.line, s.id FROM import_resolved r JOIN connectors_staged s
+        ON s.id = r.id OR s.key = r.key
+        WHERE r.source <> 'staged' ORDER BY r.line""")
+    for row in connection.execute(drafted):
+        yield LineFault(row.line, "", f"the ConnectorStaged {row.id} has this id or key")
     twice = text("""
         SELECT max(line) AS line, min(line) AS first, id FROM import_resolved
         GROUP BY id HAVING count(*) > 1 ORDER BY 1""")

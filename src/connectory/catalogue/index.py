@@ -59,6 +59,7 @@ class SearchIndex:
         self._columns = Columns()
         self._versions = array("I")
         self._public = BitMap()
+        self._unlisted = BitMap()
         self._projects: dict[str, BitMap] = {}
         self._companies: dict[str, BitMap] = {}
         self._types: dict[IntegrationType, BitMap] = {each: BitMap() for each in IntegrationType}
@@ -150,6 +151,8 @@ class SearchIndex:
         """What is live, exists for the Project, and passes every filter."""
         own = self._projects.get(project, BitMap())
         base = (own - self._public if query.private_only else own | self._public) & self._live
+        if self._unlisted:
+            base -= self._unlisted
         if query.company is not None:
             base &= self._companies.get(query.company, BitMap())
         if query.integration_types:
@@ -186,6 +189,8 @@ class SearchIndex:
         self._versions.append(document.version)
         if not document.private:
             self._public.add(number)
+        if not document.listed:
+            self._unlisted.add(number)
         for project in document.projects:
             self._projects.setdefault(project, BitMap()).add(number)
         if document.company is not None:

@@ -24,6 +24,8 @@ class Document(Struct, frozen=True, kw_only=True, gc=False):
     #: The Projects, as `region:projectKey`, for which it exists even where it is private: its
     #: owner and those that it is assigned to.
     projects: tuple[str, ...]
+    #: Whether it is found by search; one that is not can still be read by id and key.
+    listed: bool = True
     #: Microseconds since 1970.
     created_at: int
     #: Microseconds since 1970.

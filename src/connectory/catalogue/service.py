@@ -8,10 +8,11 @@ never changes, so neither can be out of step with the other.
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy
+from msgspec import Struct
 
 from connectory.catalogue import store
 from connectory.catalogue.cache import ResponseCache
@@ -29,11 +30,19 @@ MOST_REPLACED = 0.25
 _SLICE_SECONDS = 0.005
 
 
+class _Whole(Struct, frozen=True):
+    """All that is kept in memory, made anew."""
+
+    index: SearchIndex
+    cache: ResponseCache[int]
+
+
 class Catalogue:
     """The published Connectors, as a node knows them; follows the change feed."""
 
     def __init__(self, database: Database, cache_bytes: int) -> None:
         self._database = database
+        self._cache_bytes = cache_bytes
         self._index = SearchIndex()
         #: By the number of the document.
         self.cache: ResponseCache[int] = ResponseCache(cache_bytes)
@@ -83,20 +92,33 @@ class Catalogue:
             changed = store.count_changed(connection, since)
             growing = self._index.replaced + changed > MOST_STAGED + MOST_REPLACED * len(self)
             if changed <= MOST_STAGED and not growing:
-                return list(store.documents(connection, since))
-        return SearchIndex(store.documents(connection, None))
+                return store.documents(connection, since)
+        return self._whole(connection)
 
     async def apply(self, changes: Any, *, anew: bool) -> None:  # noqa: ARG002 - `read` knows
         """Take in what `read` found (see `database.feed.Subscriber`)."""
-        if isinstance(changes, SearchIndex):
-            self._index = changes
-            self.cache.clear()
+        if isinstance(changes, _Whole):
+            # Counted on: what is told of hits is told since the start.
+            changes.cache.hits, changes.cache.misses = self.cache.hits, self.cache.misses
+            self._index, self.cache = changes.index, changes.cache
             self._numbers.clear()
             # Nothing of it is garbage: the collector need not walk a million objects again.
             gc.freeze()
         elif changes:
             self._index.publish(await self._staged(changes))
             self._numbers.clear()
+
+    def _whole(self, connection: sqlalchemy.Connection) -> "_Whole":
+        """An index of all Connectors, with as many of their bodies as the cache can keep."""
+        cache: ResponseCache[int] = ResponseCache(self._cache_bytes)
+
+        def kept() -> Iterator[Document]:
+            for number, (document, content) in enumerate(store.everything(connection)):
+                if cache.has_room(len(content)):
+                    cache.put(number, _encoded((document.id, document.version), content))
+                yield document
+
+        return _Whole(SearchIndex(kept()), cache)
 
     async def _staged(self, documents: Sequence[Document]) -> list[int]:
         """Take documents in without keeping the event loop from its requests for long."""

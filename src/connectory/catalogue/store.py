@@ -35,19 +35,21 @@ _searched = msgspec.json.Decoder(_Searched)
 _projects = msgspec.json.Decoder(tuple[str, ...])
 
 
-def documents(connection: Connection, since: int | None) -> Iterator[Document]:
-    """The current versions of Connectors.
+def documents(connection: Connection, since: int) -> list[Document]:
+    """The current versions of the Connectors that changed after a number of the change feed."""
+    return [_document(row) for row in connection.execute(_changed(_current(), since))]
 
-    Of those that changed after a number of the change feed, or of all.
-    """
-    query = _changed(_current(), since)
-    rows = connection.execution_options(yield_per=1_000).execute(query)
-    return map(_document, rows)
+
+def everything(connection: Connection) -> Iterator[tuple[Document, str]]:
+    """The current versions of all Connectors, each with what it says of itself (JSON)."""
+    rows = connection.execution_options(yield_per=1_000).execute(_current())
+    return ((_document(row), row.content) for row in rows)
 
 
 def count_changed(connection: Connection, since: int) -> int:
     """How many Connectors changed after a number of the change feed."""
-    return int(connection.execute(_changed(select(func.count()), since)).scalar_one())
+    query = _changed(select(func.count()).select_from(connectors), since)
+    return int(connection.execute(query).scalar_one())
 
 
 def contents(connection: Connection, versions: Iterable[Version]) -> dict[Version, str]:
@@ -75,12 +77,12 @@ def history(connection: Connection, connector_id: str) -> Iterator[Row[Any]]:
 
 
 def exported(connection: Connection) -> Iterator[Row[Any]]:
-    """Every Connector as it is now, in the order of their ids.
+    """Every listed Connector as it is now, in the order of their ids.
 
     Columns: `id`, `version`, `content` and `private_projects` (JSON), `owner`, `created_at`,
     `last_modified_at`.
     """
-    query = _current().order_by(connectors.c.id)
+    query = _current().where(connectors.c.listed).order_by(connectors.c.id)
     yield from connection.execution_options(yield_per=1_000).execute(query)
 
 
@@ -105,6 +107,7 @@ def _current() -> Select[Any]:
         connectors.c.version,
         connectors.c.owner,
         connectors.c.private_projects,
+        connectors.c.listed,
         connectors.c.created_at,
         connectors.c.last_modified_at,
         connector_versions.c.content,
@@ -118,9 +121,8 @@ def _current() -> Select[Any]:
     )
 
 
-def _changed(query: Select[Any], since: int | None) -> Select[Any]:
-    query = query.select_from(connectors)
-    return query if since is None else query.where(connectors.c.seq > since)
+def _changed(query: Select[Any], since: int) -> Select[Any]:
+    return query.where(connectors.c.seq > since)
 
 
 def _document(row: Row[Any]) -> Document:
@@ -138,6 +140,7 @@ def _document(row: Row[Any]) -> Document:
         integration_types=searched.integration_types,
         private=searched.private,
         projects=projects,
+        listed=row.listed,
         created_at=row.created_at,
         last_modified_at=row.last_modified_at,
     )

@@ -6,6 +6,15 @@
     ├── InvalidPathParam             400
     ├── ResourceNotFound             404
     │   └── NoSuchPath               404
+    ├── ConcurrentModification       409
+    ├── DuplicateField               400
+    ├── GitRepositoryNotReachable    400
+    ├── ConnectorSpecificationFileNotFound           400
+    ├── ConnectorSpecificationFileNotValid           400
+    ├── ConnectorStagedNotPrivate                    400
+    ├── ConnectorStagedPreviewRequestUnderProcess    400
+    ├── ConnectorStagedInCertification               400
+    ├── ConnectorAlreadyCertified                    400
     ├── AuthorizationError           403
     ├── General                      500
     ├── OAuthError                   the OAuth fields `error`, `error_description` as well
@@ -15,6 +24,10 @@
     │   ├── InvalidScope             400
     │   └── UnsupportedGrantType     400
     └── Uncontracted                 codes that the contract lacks: docs/differences.md
+        ├── ConnectorStagedInProcess 400
+        ├── CertificationRequired    400
+        ├── ConnectorNotListed       400
+        ├── LimitExceeded            400
         ├── MethodNotAllowed         405
         ├── NotAcceptable            406
         ├── RequestTimeout           408
@@ -110,6 +123,105 @@ class NoSuchPath(ResourceNotFound):
         super().__init__(f"The path '{path}' does not exist; /docs lists those that do")
 
 
+class ConcurrentModification(ApiError):
+    """Somebody else changed it since it was read."""
+
+    status = 409
+    code = "ConcurrentModification"
+
+    def __init__(self, name: str, expected: int, current: int) -> None:
+        super().__init__(
+            f"Object {name} has a different version than expected."
+            f" Expected: {expected} - Actual: {current}",
+            {"expectedVersion": expected, "currentVersion": current},
+        )
+
+
+class DuplicateField(ApiError):
+    """A value that must be unique is taken."""
+
+    code = "DuplicateField"
+
+    def __init__(self, field: str, value: str) -> None:
+        super().__init__(
+            f"A duplicate value {value} exists for field {field}.",
+            {"field": field, "duplicateValue": value},
+        )
+
+
+class GitRepositoryNotReachable(ApiError):
+    """The repository or its tag cannot be had."""
+
+    code = "GitRepositoryNotReachable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "Repository with the tag is not reachable", {"detailedErrorMessage": reason}
+        )
+
+
+class ConnectorSpecificationFileNotFound(ApiError):
+    """The repository has no connect.yaml at its root."""
+
+    code = "ConnectorSpecificationFileNotFound"
+
+    def __init__(self, url: str, tag: str, detailed: str) -> None:
+        super().__init__(
+            f"The file connect.yaml at {url} with the tag {tag} was not found",
+            {"detailedErrorMessage": detailed},
+        )
+
+
+class ConnectorSpecificationFileNotValid(ApiError):
+    """connect.yaml has faults; all are told: path, line, column, what to do."""
+
+    code = "ConnectorSpecificationFileNotValid"
+
+    def __init__(self, url: str, tag: str, detailed: str) -> None:
+        super().__init__(
+            f"The file connect.yaml at {url} with the tag {tag} is not valid",
+            {"detailedErrorMessage": detailed},
+        )
+
+
+class ConnectorStagedNotPrivate(ApiError):
+    """The Connector is public: it exists for every Project."""
+
+    code = "ConnectorStagedNotPrivate"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The operation is not valid because ConnectorStaged with {name} is not private"
+        )
+
+
+class ConnectorStagedPreviewRequestUnderProcess(ApiError):
+    """A preview was requested before and is being checked."""
+
+    code = "ConnectorStagedPreviewRequestUnderProcess"
+
+    def __init__(self) -> None:
+        super().__init__("The ConnectorStaged preview request is already in progress")
+
+
+class ConnectorStagedInCertification(ApiError):
+    """Certification was requested before and is under way."""
+
+    code = "ConnectorStagedInCertification"
+
+    def __init__(self) -> None:
+        super().__init__("The ConnectorStaged is already in certification")
+
+
+class ConnectorAlreadyCertified(ApiError):
+    """There is nothing to certify: the certified Connector is the same."""
+
+    code = "ConnectorAlreadyCertified"
+
+    def __init__(self) -> None:
+        super().__init__("The ConnectorStaged is already certified")
+
+
 class AuthorizationError(ApiError):
     """The token's scopes do not reach this endpoint or this project."""
 
@@ -189,6 +301,44 @@ class UnsupportedGrantType(OAuthError):
 
 class Uncontracted(ApiError):
     """An error for which the contract has no code; each is listed in docs/differences.md."""
+
+
+class ConnectorStagedInProcess(Uncontracted):
+    """A request is under way; until it ends, only comments on the certification are taken."""
+
+    code = "ConnectorStagedInProcess"
+
+    def __init__(self, name: str, status: str) -> None:
+        super().__init__(
+            f"The ConnectorStaged with {name} cannot be changed while its status is {status};"
+            " only addCertificationComment is possible"
+        )
+
+
+class CertificationRequired(Uncontracted):
+    """Publishing privately would put unreviewed code in the place of reviewed code."""
+
+    code = "CertificationRequired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The current version of the Connector is certified: publish with certification true"
+        )
+
+
+class ConnectorNotListed(Uncontracted):
+    """There is nothing to unlist."""
+
+    code = "ConnectorNotListed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The Connector with {name} is not listed")
+
+
+class LimitExceeded(Uncontracted):
+    """The Project has as much as the operator allows it."""
+
+    code = "LimitExceeded"
 
 
 class MethodNotAllowed(Uncontracted):

@@ -18,6 +18,10 @@ _GZIP_LEVEL = 5
 _encoder = msgspec.json.Encoder()
 
 
+_JSON = (b"content-type", b"application/json; charset=utf-8")
+_VARY = (b"vary", b"accept-encoding")
+
+
 class Response:
     """A status, a body, and headers: all but the ones that every answer gets.
 
@@ -31,7 +35,7 @@ class Response:
         status: int,
         body: bytes,
         *,
-        content_type: bytes = b"application/json; charset=utf-8",
+        content_type: bytes | None = None,
         etag: bytes | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
@@ -40,12 +44,12 @@ class Response:
         #: A weak entity tag: the same for the plain and the compressed body.
         self.etag = etag
         self.headers: HeaderList = [
-            (b"content-type", content_type),
+            _JSON if content_type is None else (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
             *headers,
         ]
         if etag is not None:
-            self.headers += [(b"etag", etag), (b"vary", b"accept-encoding")]
+            self.headers += [(b"etag", etag), _VARY]
         self._gzipped: Response | None = None
 
     def gzipped(self) -> "Response":

@@ -1,0 +1,1 @@
+"""ConnectorStaged: drafts, update actions, checks, preview, publish and certification."""
