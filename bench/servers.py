@@ -117,6 +117,7 @@ async def _serve_raw(port: int, body: bytes) -> None:
         host="127.0.0.1",
         port=port,
         read_timeout=30,
+        write_timeout=30,
         drain_seconds=1,
         listening=lambda: None,
         stop=asyncio.Event(),

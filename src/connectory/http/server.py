@@ -13,6 +13,7 @@ from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.embed import Server
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -49,6 +50,7 @@ async def serve(
     host: str,
     port: int,
     read_timeout: float,
+    write_timeout: float,
     drain_seconds: float,
     listening: Callable[[], None],
     stop: asyncio.Event,
@@ -58,8 +60,9 @@ async def serve(
     `listening` is called when the first connection would succeed. A request that takes longer than
     `drain_seconds` after the stop is cut off.
     """
-    server = Server(
+    server = _Server(
         application,
+        write_timeout=write_timeout,
         address=host,
         port=port,
         interface=Interfaces.ASGINL,
@@ -82,6 +85,27 @@ async def serve(
         server.stop()  # type: ignore[no-untyped-call]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(serving, drain_seconds)
+
+
+class _Server(Server):
+    """granian's server, whose connections end when their client takes nothing for too long.
+
+    Neither granian nor hyper below it has a limit of that kind, and the system has one, which
+    connections inherit from the socket that they are accepted from. (On Linux; others have none.)
+    """
+
+    def __init__(self, application: Asgi, *, write_timeout: float, **options: Any) -> None:
+        super().__init__(application, **options)
+        self._write_timeout = write_timeout
+
+    def _init_shared_socket(self) -> None:
+        """Make the socket here, as granian does for several processes, and not in its thread."""
+        holder = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        self._shd = holder  # type: ignore[assignment]  # it says None of what is None at first
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            with socket.fromfd(holder.get_fd(), socket.AF_INET, socket.SOCK_STREAM) as listener:
+                listener.setsockopt(socket.IPPROTO_TCP, option, int(self._write_timeout * 1000))
 
 
 async def _accepts(host: str, port: int, serving: "asyncio.Task[None]") -> None:
