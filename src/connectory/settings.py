@@ -162,9 +162,6 @@ class Settings:
     write_timeout: float = _setting(
         30.0, _seconds, "How long a client may go without taking any of an answer (on Linux)."
     )
-    write_timeout: float = _setting(
-        30.0, _seconds, "How long a client may go without taking any of an answer (on Linux)."
-    )
     shutdown_delay: float = _setting(
         0.0,
         _seconds_or_none,
