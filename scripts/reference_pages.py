@@ -316,7 +316,7 @@ def _flat(operation: dict[str, Any]) -> str:
 
 
 def _default(name: str, value: Any) -> str:
-    if value in ("", ()):
+    if value in ("", (), None):
         return "empty"
     if isinstance(value, tuple):
         return f"`{','.join(map(str, value))}`"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 AccessLog = Literal["all", "writes", "off"]
+Switch = Literal["on", "off"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -101,10 +102,20 @@ def _mirrors(value: str) -> GitMirrors:
     for target in pairs.values():
         scheme, separator, rest = target.partition("://")
         if not separator or scheme not in ("file", "https", "http", "ssh"):
-            raise ValueError(f"mirrors by file://, https://, http:// or ssh://, and {target} is none")
+            raise ValueError(
+                f"mirrors by file://, https://, http:// or ssh://, and {target} is none"
+            )
         if scheme == "file" and not rest.startswith("/"):
-            raise ValueError(f"mirrors in folders that are named from the root, file:///…: {target}")
+            raise ValueError(
+                f"mirrors in folders that are named from the root, file:///…: {target}"
+            )
     return GitMirrors(tuple(pairs.items()))
+
+
+def _switch(value: str) -> Switch:
+    if value not in ("on", "off"):
+        raise ValueError("on or off")
+    return cast("Switch", value)
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -193,7 +204,7 @@ class Settings:
     git_mirrors: GitMirrors = _setting(
         GitMirrors(),
         _mirrors,
-        'A JSON object of prefixes of repositories\' addresses and what they are replaced by, such as'
+        "A JSON object of prefixes of repositories' addresses and what replaces them, such as"
         ' {"https://github.com/": "file:///srv/mirror/"}. The longest prefix counts. The only way'
         " to local and internal repositories.",
     )
@@ -208,9 +219,7 @@ class Settings:
         _path,
         "File of the certificates that git hosts are checked with. Empty: the machine's.",
     )
-    git_seconds: float = _setting(
-        120.0, _seconds, "How long a repository may take to be fetched."
-    )
+    git_seconds: float = _setting(120.0, _seconds, "How long a repository may take to be fetched.")
     git_fetched_bytes: int = _setting(
         256 * 2**20, _whole_number(1), "The largest repository that is fetched, as git packs it."
     )
@@ -223,6 +232,24 @@ class Settings:
     )
     sources_cache_bytes: int = _setting(
         4 * 2**30, _whole_number(0), "Disk for repositories that were fetched."
+    )
+
+    check_policy: Path | None = _setting(
+        None,
+        _path,
+        "TOML file that says which findings of the checks are Errors. Empty: HIGH and CRITICAL"
+        " vulnerabilities that have a fix, and secrets in the source.",
+    )
+    advisories: Path | None = _setting(
+        None,
+        _path,
+        "Folder of advisories in the OSV format (JSON files, and zip files of them). Empty: there"
+        " are none, and what needs them is skipped.",
+    )
+    npm_audit: Switch = _setting(
+        "off",
+        _switch,
+        "on: `npm audit` is asked too, which sends the names of dependencies to npm's registry.",
     )
 
     @classmethod

@@ -72,9 +72,13 @@ def _shown(act: audit_log.Act) -> dict[str, Any]:
 
 def _spelled(value: Any, name: str) -> str:
     """A value as its variable would have it; a password in the database URL is not shown."""
+    if value is None:
+        return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     if name == "database_url" and "@" in str(value):
         scheme, _, rest = str(value).partition("://")
         return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    if value is None:
+        return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
