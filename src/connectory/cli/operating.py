@@ -79,6 +79,4 @@ def _spelled(value: Any, name: str) -> str:
     if name == "database_url" and "@" in str(value):
         scheme, _, rest = str(value).partition("://")
         return f"{scheme}://***@{rest.rpartition('@')[2]}"
-    if value is None:
-        return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
