@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,14 +18,27 @@ import httpx
 
 #: The command as an installed user has it.
 COMMAND = str(Path(sys.executable).with_name("connectory"))
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+#: How long an answer may take on a machine that has much else to do.
+ANSWER_SECONDS = 30.0
+
+
+#: Ports below those that the system gives to outgoing connections, which could take one first.
+_PORTS = range(10_000, 32_000)
+_WORKERS = 16
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of loopback on which nothing listens just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback on which nothing listens, and that no other test of this run is given."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    while True:
+        port = _PORTS[secrets.randbelow(len(_PORTS) // _WORKERS) * _WORKERS + worker]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            if port not in _given:
+                probe.bind(("127.0.0.1", port))
+                _given.add(port)
+                return port
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,7 @@ class Server:
             f"{self.url}/oauth/token",
             data=form,
             auth=(credentials.client_id, credentials.client_secret),
+            timeout=ANSWER_SECONDS,
         )
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
@@ -56,7 +71,8 @@ class Server:
     def client(self, credentials: Credentials, scope: str | None = None) -> httpx.Client:
         """An HTTP client that sends a bearer token."""
         token = self.token(credentials, scope)
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=ANSWER_SECONDS)
 
     def lines(self) -> list[dict[str, Any]]:
         """The log so far."""

@@ -187,7 +187,6 @@ def test_the_real_catalogue_imports(installation: Installation, shared: Path) ->
 
 
 def test_an_import_that_is_served_is_found_within_a_second(installation: Installation) -> None:
-
     installation.project("shop")
     credentials = installation.credentials("shop")
     with installation.serving() as server, server.client(credentials) as api:
@@ -215,9 +214,11 @@ def test_an_import_of_many_builds_the_index_anew(tmp_path: Path) -> None:
     credentials = installation.credentials("shop")
     with installation.serving() as server, server.client(credentials) as api:
         installation.import_lines([connector(f"c{number}") for number in range(2_500)])
-
-        time.sleep(1)
-        assert api.get("/connectors/search?text=c2499").json()["total"] == 1
+        deadline = time.monotonic() + 20
+        while api.get("/connectors/search?text=c2499").json()["total"] != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert api.get("/connectors/search?limit=0").json()["total"] == 2_500
     database = open_database("", data)
     with database.read() as connection:
         assert feed.position(connection)[1] >= 1

@@ -123,7 +123,7 @@ def test_nobody_is_locked_out_however_many_wrong_secrets_wait(
             assert sum(not guess.done() for guess in guesses) > MOST_WAITING / 2
             began = time.monotonic()
             assert (await ask(client.client_secret)).status_code == 200
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < LONGEST_DELAY, "the last in line waits far longer"
             for guess in guesses:
                 guess.cancel()
             await asyncio.gather(*guesses, return_exceptions=True)

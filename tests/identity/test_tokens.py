@@ -427,15 +427,15 @@ def test_a_token_expires_when_the_setting_says_so(installation: Installation) ->
     client = installation.credentials("shop")
     auth = (client.client_id, client.client_secret)
     with (
-        installation.serving(settings={"CONNECTORY_TOKEN_SECONDS": "2"}) as server,
+        installation.serving(settings={"CONNECTORY_TOKEN_SECONDS": "3"}) as server,
         httpx.Client(base_url=server.url) as http,
     ):
         began = time.monotonic()
         issued = http.post("/oauth/token", data=GRANT, auth=auth).json()
-        assert issued["expires_in"] == 2
+        assert issued["expires_in"] == 3
         bearer = {"Authorization": f"Bearer {issued['access_token']}"}
         assert http.get("/connectors/search", headers=bearer).status_code == 200
-        time.sleep(max(0.0, began + 2.1 - time.monotonic()))
+        time.sleep(max(0.0, began + 3.1 - time.monotonic()))
         refused = http.get("/connectors/search", headers=bearer)
         assert (refused.status_code, refused.json()) == (401, INVALID_TOKEN)
         question = {"token": issued["access_token"]}

@@ -1,6 +1,7 @@
 """A private Connector, and clients of two Projects: what each of them is shown."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,9 +25,19 @@ def api(platform: Platform) -> Iterator[dict[str, httpx.Client]]:
 
 
 def publish(platform: Platform, key: str, **fields: Any) -> None:
-    """Publish a private Connector, and wait until the server knows of it."""
-    platform.installation.import_lines([connector(key, private=True, certified=False, **fields)])
-    time.sleep(1)
+    """Publish a private Connector, and wait until the server knows of it.
+
+    It does as soon as it knows of a public one of the same import: it shows all of one or nothing.
+    """
+    mark = uuid.uuid4().hex
+    platform.installation.import_lines(
+        [connector(key, private=True, certified=False, **fields), connector("mark", name=mark)]
+    )
+    deadline = time.monotonic() + 20
+    with platform.server.client(platform.client("view_connectors")) as http:
+        while http.get("/connectors/search", params={"text": mark}).json()["total"] != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def seen(http: httpx.Client, key: str) -> bool:

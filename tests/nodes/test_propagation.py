@@ -136,7 +136,7 @@ def test_a_node_shows_all_of_an_import_or_nothing_of_it(
     watching.start()
     try:
         installation.import_lines([connector(f"bulk-{lines}-{n}") for n in range(lines)])
-        time.sleep(HEARD_SECONDS)
+        wait_until(lambda: lines in totals, 20)
     finally:
         ended.set()
         watching.join(30)
