@@ -72,6 +72,21 @@ def served_by_nobody(database: Database, data: Path) -> Iterator[None]:
             yield
 
 
+def is_served_by_one(connection: sqlalchemy.Connection) -> bool:
+    """Whether no more than one node serves the database that a connection is to."""
+    if connection.dialect.name == "sqlite":
+        return True  # the file's lock sees to it
+    holders = connection.execute(
+        sqlalchemy.text(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND classid = 0 AND objid = :lock AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
+        {"lock": _ADVISORY_LOCK},
+    )
+    return int(holders.scalar_one()) <= 1
+
+
 @contextlib.contextmanager
 def one_by_one(data: Path) -> Iterator[None]:
     """Wait for others who prepare a data folder, and let the next ones wait."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from connectory.database.engine import Database
 from connectory.kernel.clock import Clock
-from connectory.work import store
+from connectory.work import results
 from connectory.work.model import LeaseLost, Stopping, Work
 
 #: What a step changes, in the transaction that records that the step has ended.
@@ -35,6 +35,8 @@ class Lease:
         self.ended = False
         #: When the step began that is running now (`time.monotonic`).
         self.step_began = time.monotonic()
+        #: The thread that runs it.
+        self.runner = threading.current_thread()
 
     @property
     def interrupted(self) -> bool:
@@ -73,13 +75,13 @@ class Lease:
         progress = {**self.work.progress, **(found or {})}
         stopping = self._stop.is_set()
         with self._database.write() as connection:
-            store.require_current(connection, id_, attempt)
+            results.require_current(connection, id_, attempt)
             if also is not None:
                 also(connection)
             # Last, so that everybody locks the subject before its work.
-            store.advance(connection, id_, attempt, step, progress)
+            results.advance(connection, id_, attempt, step, progress)
             if stopping:
-                store.release(connection, id_, attempt)
+                results.release(connection, id_, attempt)
         self.work = structs.replace(self.work, step=step, progress=progress, failures=0)
         self.step_began = time.monotonic()
         if stopping:
@@ -98,10 +100,10 @@ class Lease:
         self.check()
         id_, attempt = self.work.id, self.work.attempt
         with self._database.write() as connection:
-            store.require_current(connection, id_, attempt)
+            results.require_current(connection, id_, attempt)
             if also is not None:
                 also(connection)
-            store.finish(connection, id_, attempt, now=self._clock())
+            results.finish(connection, id_, attempt, now=self._clock())
         self.ended = True
         self._why = LeaseLost
 
