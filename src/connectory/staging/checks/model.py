@@ -3,11 +3,13 @@
 import enum
 import itertools
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from connectory.contract.staged import ReportEntryType
+from connectory.specification.faults import visible
+from connectory.specification.model import Specification
 
 #: The longest message of a report entry, in characters.
 LONGEST_MESSAGE: Final = 4_000
@@ -163,7 +165,7 @@ class Source(Struct, frozen=True, kw_only=True):
     """
 
     root: Path
-    specification: Any
+    specification: Specification
 
 
 class Check(Protocol):
@@ -188,11 +190,6 @@ class Check(Protocol):
 
 
 def shown(text: str) -> str:
-    """Text of a tree in one line: without control characters, in valid Unicode, not endless."""
-    visible = "".join(c if c.isprintable() else _escaped(c) for c in text[: LONGEST_LINE + 1])
-    return visible if len(visible) <= LONGEST_LINE else visible[: LONGEST_LINE - 1] + "…"
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - one byte
+    """Text of a tree in one line: characters that can be seen, in valid Unicode, not endless."""
+    seen = visible(text[: LONGEST_LINE + 1])
+    return seen if len(seen) <= LONGEST_LINE else seen[: LONGEST_LINE - 1] + "…"
