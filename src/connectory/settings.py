@@ -160,6 +160,28 @@ class Settings:
     token_seconds: int = _setting(
         48 * 3600, _whole_number(1), "How long an access token is good for."
     )
+    max_drafts: int = _setting(
+        1_000, _whole_number(1), "The most ConnectorStaged that a Project may have."
+    )
+    max_requests: int = _setting(
+        1_000,
+        _whole_number(1),
+        "The most preview and publish requests of a Project that may be under way at once.",
+    )
+    work_concurrency: int = _setting(
+        2,
+        _whole_number(0),
+        "How many pieces of background work a node runs at once; 0: none, where `connectory worker`"
+        " runs elsewhere.",
+    )
+    work_per_project: int = _setting(
+        2,
+        _whole_number(1),
+        "How many pieces of background work of one Project run at once, on all nodes.",
+    )
+    work_kept_days: int = _setting(
+        30, _whole_number(1), "How many days background work is listed after its end."
+    )
     max_body_bytes: int = _setting(2**20, _whole_number(1), "The largest request body taken.")
     max_header_bytes: int = _setting(
         32 * 2**10, _whole_number(1024), "The largest sum of request headers taken."

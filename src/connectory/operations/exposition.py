@@ -4,7 +4,7 @@ Imported when `/metrics` is first asked for: what it needs would be a tenth of t
 """
 
 from collections.abc import Iterable
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
 from connectory.http.requestlog import BUCKETS
-from connectory.operations.metrics import Metrics
+from connectory.operations.metrics import Metrics, Reading
 
 
 def exposition(metrics: Metrics) -> bytes:
@@ -28,10 +28,8 @@ class _Collector:
 
     def collect(self) -> Iterable[Metric]:
         yield self._requests()
-        for gauge in self._metrics.gauges:
-            yield GaugeMetricFamily(gauge.name, gauge.meaning, value=gauge.read())
-        for counter in self._metrics.counters:
-            yield CounterMetricFamily(counter.name, counter.meaning, value=counter.read())
+        yield from _families(GaugeMetricFamily, self._metrics.gauges)
+        yield from _families(CounterMetricFamily, self._metrics.counters)
 
     def _requests(self) -> Metric:
         family = HistogramMetricFamily(
@@ -48,3 +46,15 @@ class _Collector:
                 sum_value=latencies.seconds,
             )
         return family
+
+
+def _families(
+    kind: type[GaugeMetricFamily | CounterMetricFamily], readings: Iterable[Reading]
+) -> Iterable[Metric]:
+    """The readings, those of one name together."""
+    for _, named in groupby(readings, key=lambda reading: reading.name):
+        same = list(named)
+        family = kind(same[0].name, same[0].meaning, labels=tuple(same[0].labels))
+        for reading in same:
+            family.add_metric(tuple(reading.labels.values()), reading.read())
+        yield family

@@ -1,7 +1,7 @@
 """What a node measures, for `/metrics`."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from connectory.http.requestlog import Measures
 
@@ -14,6 +14,8 @@ class Reading:
     name: str
     meaning: str
     read: Callable[[], float]
+    #: Tells readings of the same name apart; those stand side by side.
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

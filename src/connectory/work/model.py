@@ -58,6 +58,10 @@ TRANSITIONS: Final = Transitions[WorkState, WorkEvent](
 OPEN: Final = (WorkState.QUEUED, WorkState.RUNNING)
 
 
+class WorkError(ValueError):
+    """What a command asks of a piece of work cannot be; the message says why."""
+
+
 class LeaseLost(Exception):
     """This attempt is not the current one any more: what it found counts for nothing."""
 

@@ -107,13 +107,21 @@ class Worker:
             self._wakes += 1
         self._attention.set()
 
+    def oldest_seconds(self) -> float:
+        """How long the oldest piece that is queued has been due, as far as the backlog tells."""
+        return self.backlog.oldest_seconds(self._clock())
+
+    def retire(self) -> None:
+        """Claim nothing more, and give work back as its steps end; `stop` is to follow."""
+        self._stop.set()
+
     def stop(self, drain_seconds: float) -> None:
         """Claim nothing more, wait for the steps that run, and give back what is left.
 
         Work whose step ends in time goes on at the next step on another node; the other steps
         are run there again.
         """
-        self._stop.set()
+        self.retire()
         deadline = time.monotonic() + drain_seconds
         with self._lock:
             runners = list(self._runners)
