@@ -252,6 +252,12 @@ class Settings:
     git_tree_bytes: int = _setting(
         2**30, _whole_number(1), "The largest sum of the files of a repository."
     )
+    secret_keys_file: Path | None = _setting(
+        None,
+        _path,
+        "File of the keys that secrets are encrypted with, the same on every node. Empty:"
+        " secret.keys in the data folder, which is made when it is needed first.",
+    )
     sources_cache_bytes: int = _setting(
         4 * 2**30, _whole_number(0), "Disk for repositories that were fetched."
     )

@@ -4,20 +4,26 @@ from connectory.catalogue.importing import ImportFault
 from connectory.database.backup import BackupError
 from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
 from connectory.database.migration import SchemaMismatch
+from connectory.database.secrets import SecretKeysError
 from connectory.database.serving import AlreadyServed
 from connectory.http.server import AddressInUse
 from connectory.identity.model import IdentityError
 from connectory.settings import SettingError
+from connectory.sources.credentials import CredentialError
+from connectory.sources.model import SourceError
 
 EXPECTED = (
     AddressInUse,
     AlreadyServed,
     BackupError,
+    CredentialError,
     DatabaseAddressError,
     DatabaseUnavailable,
     IdentityError,
     ImportFault,
     OSError,
     SchemaMismatch,
+    SecretKeysError,
     SettingError,
+    SourceError,
 )

@@ -17,6 +17,7 @@ from connectory.settings import Settings
 from connectory.sources import trees
 from connectory.sources.address import check_tag
 from connectory.sources.cache import Cache, key_of, size_of
+from connectory.sources.credentials import Credential, of_project
 from connectory.sources.faults import explained
 from connectory.sources.git import Git, GitFailed
 from connectory.sources.hosts import Hosts
@@ -29,7 +30,7 @@ from connectory.sources.model import (
     TagNotFound,
     TreeRefused,
 )
-from connectory.sources.routes import Mirrors, Route, Routes
+from connectory.sources.routes import Destination, Route, Routes
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ _CONFIGURATION = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 _COMMIT_DIGITS = 40
 _LONGEST_PATH = 1024
 _MOST_REFS_BYTES = 2**16
+_REDIRECTS = 3
 #: How often a tag may move while it is fetched.
 _ATTEMPTS = 3
 
@@ -69,7 +71,7 @@ class Sources:
 
         `hosts` takes the place of those that the settings name; tests pass some of their own.
         """
-        del database, clock
+        del clock
         self._limits = Limits(
             seconds=settings.git_seconds,
             fetched_bytes=settings.git_fetched_bytes,
@@ -81,10 +83,11 @@ class Sources:
         self._cache = Cache(folder, settings.sources_cache_bytes)
         self._git = Git(file_bytes=settings.git_fetched_bytes)
         self._routes = Routes(
-            Mirrors(settings.git_mirrors),
+            settings,
             hosts or Hosts(settings.git_hosts),
+            self._cache,
+            lambda project: _credentials(database, project),
             folder=folder,
-            ca_file=settings.git_ca_file,
         )
 
     def fetch(self, repository: Repository, project: str) -> Fetched:
@@ -97,12 +100,12 @@ class Sources:
         """
         check_tag(repository.tag)
         deadline = self._deadline()
-        with self._routes.open(repository.url, project) as route:
-            for _ in range(_ATTEMPTS):
-                tip = self._resolve(route, repository.tag, deadline)
-                with contextlib.suppress(_Moved):
-                    self._have(route, tip, deadline)
-                    return Fetched(repository, tip.commit)
+        destination = self._routes.find(repository.url, project)
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(_Moved), self._routes.open(destination) as first:
+                route, tip = self._reach(first, destination, repository.tag, deadline)
+                self._have(route, tip, _key(destination, tip.commit), deadline)
+                return Fetched(repository, tip.commit)
         raise TagMoved(f"the tag {repository.tag} moves all the time: give it a rest")
 
     def read(self, fetched: Fetched, path: str, project: str, *, max_bytes: int) -> bytes | None:
@@ -148,18 +151,30 @@ class Sources:
     def _deadline(self) -> float:
         return time.monotonic() + self._limits.seconds
 
+    def _reach(
+        self, route: Route, destination: Destination, tag: str, deadline: float
+    ) -> tuple[Route, _Tip]:
+        """Ask the repository what a tag names, wherever its host sends us on to."""
+        for _ in range(_REDIRECTS + 1):
+            try:
+                return route, self._resolve(route, tag, deadline)
+            except GitFailed as failure:
+                seconds = max(0.1, deadline - time.monotonic())
+                following = self._routes.follow(route, destination, seconds=seconds)
+                if following is None:
+                    raise explained(failure, route) from None
+                route = following
+        raise RepositoryNotReachable(f"the address is redirected more than {_REDIRECTS} times")
+
     def _resolve(self, route: Route, tag: str, deadline: float) -> _Tip:
         """Ask the repository what a tag names."""
         refs = (f"refs/tags/{tag}", f"refs/tags/{tag}^{{}}", f"refs/heads/{tag}")
-        try:
-            answer = self._git.output(
-                ("ls-remote", "--quiet", "--tags", "--heads", "--", route.url, *refs),
-                most=_MOST_REFS_BYTES,
-                deadline=deadline,
-                environment=route.for_git,
-            )
-        except GitFailed as failure:
-            raise explained(failure, route) from None
+        answer = self._git.output(
+            ("ls-remote", "--quiet", "--tags", "--heads", "--", route.url, *refs),
+            most=_MOST_REFS_BYTES,
+            deadline=deadline,
+            environment=route.for_git,
+        )
         lines = (line.split("\t", 1) for line in answer.decode(errors="replace").splitlines())
         found = {line[1]: line[0] for line in lines if len(line) > 1}
         if refs[0] in found:
@@ -172,9 +187,8 @@ class Sources:
             raise RepositoryNotReachable("the repository uses SHA-256, which is not supported yet")
         return tip
 
-    def _have(self, route: Route, tip: _Tip, deadline: float) -> None:
+    def _have(self, route: Route, tip: _Tip, key: str, deadline: float) -> None:
         """Have a commit in the cache."""
-        key = _key(route, tip.commit)
         if not self._cache.has(key):
             self._cache.fill(
                 key, lambda folder: self._take(route, tip, folder, deadline), deadline=deadline
@@ -228,38 +242,37 @@ class Sources:
     def _use(self, fetched: Fetched, project: str, use: Callable[[Path, float], T]) -> T:
         """Give a commit's repository to `use`; it is fetched again where it is gone or damaged."""
         deadline = self._deadline()
-        with self._routes.open(fetched.repository.url, project) as route:
-            key = _key(route, fetched.commit)
-            for _ in range(_ATTEMPTS):
-                with self._cache.using(key, deadline=deadline) as folder:
-                    if folder is not None:
-                        try:
-                            return use(folder, deadline)
-                        except (trees.Damaged, GitFailed) as error:
-                            log.warning(
-                                "a cached repository is damaged, and fetched anew: %s", error
-                            )
+        destination = self._routes.find(fetched.repository.url, project)
+        key = _key(destination, fetched.commit)
+        for _ in range(_ATTEMPTS):
+            with self._cache.using(key, deadline=deadline) as folder:
                 if folder is not None:
-                    self._cache.drop(key)
-                with contextlib.suppress(_Moved):
-                    self._have_again(route, fetched, deadline)
+                    try:
+                        return use(folder, deadline)
+                    except (trees.Damaged, GitFailed, FileNotFoundError) as error:
+                        log.warning("a cached repository is damaged, and fetched anew: %s", error)
+            if folder is not None:
+                self._cache.drop(key)
+            with contextlib.suppress(_Moved):
+                self._have_again(destination, fetched, deadline)
         raise RepositoryNotReachable("what was fetched cannot be read: the server's log says more")
 
-    def _have_again(self, route: Route, fetched: Fetched, deadline: float) -> None:
+    def _have_again(self, destination: Destination, fetched: Fetched, deadline: float) -> None:
         """Have the commit that was fetched once, wherever its tag is now."""
-        tip = self._resolve(route, fetched.repository.tag, deadline)
-        if tip.commit == fetched.commit:
-            self._have(route, tip, deadline)
-            return
-        try:
-            self._have(route, _Tip(*[fetched.commit] * 3), deadline)
-        except RepositoryNotReachable as error:
-            if error.transient:
-                raise
-            raise TagMoved(
-                f"the tag {fetched.repository.tag} names another commit than {fetched.commit},"
-                " which was checked: set the repository again"
-            ) from None
+        tag = fetched.repository.tag
+        with self._routes.open(destination) as first:
+            route, tip = self._reach(first, destination, tag, deadline)
+            if tip.commit != fetched.commit:
+                tip = _Tip(*[fetched.commit] * 3)
+            try:
+                self._have(route, tip, _key(destination, fetched.commit), deadline)
+            except RepositoryNotReachable as error:
+                if error.transient or tip.ref != fetched.commit:
+                    raise
+                raise TagMoved(
+                    f"the tag {tag} names another commit than {fetched.commit}, which was checked,"
+                    " and the repository does not give that one any more: set it again"
+                ) from None
 
     def _file(
         self, folder: Path, commit: str, path: str, most: int, deadline: float
@@ -301,5 +314,10 @@ class Sources:
             trees.write(target, found, trees.Contents(process.pieces()))
 
 
-def _key(route: Route, commit: str) -> str:
-    return key_of(route.identity, route.credential, commit)
+def _credentials(database: Database, project: str) -> list[Credential]:
+    with database.read() as connection:
+        return of_project(connection, project)
+
+
+def _key(destination: Destination, commit: str) -> str:
+    return key_of(*destination.key, commit)
