@@ -27,28 +27,35 @@ class File(Struct, frozen=True):
     size: int
 
 
-class TooManyFiles(Exception):
-    """The tree has more entries, or is deeper, than is looked at; the message says which."""
+class NotAllRead(Exception):
+    """The tree has more, or is deeper, than is looked at, or cannot be read; the message says."""
 
 
 def files(root: Path) -> Iterator[File]:
     """The regular files of a tree, folder by folder, each in the order of its names.
 
     Raises:
-        TooManyFiles: there are more than are looked at; those before were given.
+        NotAllRead: there is more than was given.
     """
+    try:
+        yield from _walked(root)
+    except OSError as error:
+        raise NotAllRead(f"the tree cannot be read: {error.strerror}") from None
+
+
+def _walked(root: Path) -> Iterator[File]:
     seen = 0
     waiting = [("", 0)]
     while waiting:
         folder, depth = waiting.pop()
         if depth > MOST_DEPTH:
-            raise TooManyFiles(f"the tree is deeper than {MOST_DEPTH} folders")
+            raise NotAllRead(f"the tree is deeper than {MOST_DEPTH} folders")
         entries = []
         with os.scandir(root / folder) as listing:
             for entry in listing:
                 seen += 1
                 if seen > MOST_ENTRIES:
-                    raise TooManyFiles(f"the tree has more than {MOST_ENTRIES:,} files and folders")
+                    raise NotAllRead(f"the tree has more than {MOST_ENTRIES:,} files and folders")
                 entries.append(entry)
         entries.sort(key=lambda entry: entry.name)
         for entry in entries:

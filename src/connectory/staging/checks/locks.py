@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from connectory.staging.checks.files import TooManyFiles, files, read
+from connectory.staging.checks.files import NotAllRead, files, read
 
 #: The largest lock file that is read, in bytes; a thousand packages are half a megabyte.
 MOST_BYTES: Final = 16 * 2**20
@@ -85,11 +85,11 @@ def read_locks(root: Path) -> Locks:
                         continue
                     found.setdefault((locked.path, locked.package, locked.version), locked)
                     if len(found) > MOST_PACKAGES:
-                        raise TooManyFiles(f"the tree locks more than {MOST_PACKAGES:,} packages")
+                        raise NotAllRead(f"the tree locks more than {MOST_PACKAGES:,} packages")
                 paths.add(file.path)
             except LockError as why:
                 unread.append(f"{file.path}: {why}")
-    except TooManyFiles as why:
+    except NotAllRead as why:
         unread.append(str(why))
     return Locks(tuple(found.values()), frozenset(paths), tuple(unread))
 

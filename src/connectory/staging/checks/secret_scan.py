@@ -6,6 +6,8 @@ It reads a request as JSON from standard input and writes its answer as JSON to 
 secret never leaves it: the answer has the file, the line and the rule.
 """
 
+import contextlib
+import fcntl
 import json
 import re
 import resource
@@ -15,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from connectory.staging.checks.files import File, TooManyFiles, files, read
+from connectory.staging.checks.files import File, NotAllRead, files, read
 
 #: The largest file that is read, in bytes. The scanner is linear; this bounds its memory.
 MOST_FILE_BYTES: Final = 5 * 2**20
@@ -61,9 +63,10 @@ def scan(root: Path, cache: Path, seconds: float) -> dict[str, Any]:
     # only this process pays for that.
     import kingfisher_sdk  # noqa: PLC0415
 
-    rules = kingfisher_sdk.Rules(
-        [Path(__file__).with_name("secret_rules.yaml")], cache_dir=str(cache)
-    )
+    with _compiling_once(cache):
+        rules = kingfisher_sdk.Rules(
+            [Path(__file__).with_name("secret_rules.yaml")], cache_dir=str(cache)
+        )
     names = {rule["id"]: rule["name"] for rule in rules.metadata()}
     # Comments that let a line off are ours to read, so that they are told as such.
     policy = kingfisher_sdk.DetectionPolicy(inline_ignores=False)
@@ -80,12 +83,24 @@ def scan(root: Path, cache: Path, seconds: float) -> dict[str, Any]:
             if len(findings) > MOST_FINDINGS:
                 unread.append(f"more than {MOST_FINDINGS} findings: the rest was not looked at")
                 break
-    except TooManyFiles as why:
+    except NotAllRead as why:
         unread.append(str(why))
     except TimeoutError:
         unread.append(f"not everything was looked at within {seconds:g} seconds")
     version = f"{kingfisher_sdk.__version__}"
     return {"version": version, "findings": findings[:MOST_FINDINGS], "unread": unread}
+
+
+@contextlib.contextmanager
+def _compiling_once(cache: Path) -> Iterator[None]:
+    """Where nothing is compiled yet, one process does it, and the others wait for that."""
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(cache.glob("*.vscdb")):
+        yield
+        return
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _texts(root: Path, unread: list[str]) -> Iterator[tuple[File, bytes]]:
