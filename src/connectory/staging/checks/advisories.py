@@ -47,11 +47,14 @@ class Advisories:
         if self._folder is None:
             return Scan(reason="this server has no advisories (CONNECTORY_ADVISORIES)")
         try:
-            with closing(sqlite3.connect(f"file:{self._index()}?mode=ro", uri=True)) as index:
-                return self._scanned(index, packages)
+            path = self._index()
         except OSError as error:
             return Scan(reason=f"the advisories cannot be read: {error.strerror}")
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as index:
+                return self._scanned(index, packages)
         except (sqlite3.Error, msgspec.DecodeError) as error:
+            path.unlink(missing_ok=True)  # so that the next one makes it anew
             return Scan(reason=f"the index of the advisories cannot be used: {error}")
 
     def _scanned(self, index: sqlite3.Connection, packages: Sequence[Locked]) -> Scan:

@@ -207,9 +207,9 @@ def _yarn(path: str, text: bytes) -> Iterator[Locked]:
 
 
 def _yarn_name(header: str) -> str:
-    """The package of a header such as `"a@^1.0.0", a@^1.2.0:`; empty where it is a local one."""
+    """The package of a header such as `"a@^1.0.0", a@^1.2.0:`; empty where there is none."""
     name, _, rest = _split_at(header.split(",", maxsplit=1)[0].strip().strip('":'))
-    if rest.startswith(("workspace:", "file:", "link:", "portal:")):
+    if not rest or rest.startswith(("workspace:", "file:", "link:", "portal:")):
         return ""
     # An alias: `short@npm:real@^1.0.0`.
     real, _, version = _split_at(rest.removeprefix("npm:"))
@@ -222,6 +222,10 @@ def _split_at(text: str) -> tuple[str, str, str]:
     return (text, "", "") if at < 0 else (text[:at], "@", text[at + 1 :])
 
 
+#: `/name/1.0.0_peers`, `/name@1.0.0(peers)`, `name@1.0.0(peers)`.
+_PNPM_KEY: Final = re.compile(r"/?(?P<name>(?:@[^/@]+/)?[^/@]+)[/@](?P<version>\d[^/@_(:'\"]*)")
+
+
 def _pnpm(path: str, text: bytes) -> Iterator[Locked]:
     """pnpm's: the keys of `packages`, in the spellings of lockfileVersion 5 to 9."""
     inside = False
@@ -229,12 +233,9 @@ def _pnpm(path: str, text: bytes) -> Iterator[Locked]:
         if line and line[0] not in " #\r":
             inside = line.startswith("packages:")
         elif inside and line.startswith("  ") and line[2:3] not in ("", " ", "#"):
-            key = line.strip().removesuffix(":").strip("'\"").removeprefix("/").partition("(")[0]
-            name, separator, version = key.rpartition("@")
-            if not name:
-                name, separator, version = key.rpartition("/")
-            if separator and name and version[:1].isdigit():
-                yield Locked(NPM, name, version.partition("_")[0], path, number)
+            key = _PNPM_KEY.match(line.strip().strip("'\""))
+            if key:
+                yield Locked(NPM, key["name"], key["version"], path, number)
 
 
 def _toml(path: str, text: bytes) -> Iterator[Locked]:
@@ -254,7 +255,7 @@ def _toml(path: str, text: bytes) -> Iterator[Locked]:
 
 _PINNED: Final = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._-]{0,99}) {0,4}(?:\[[^\]]{0,200}\])? {0,4}={2,3} {0,4}([^\s;#,\\*]+)"
-    r"(?![*,])"
+    r"(?=[\s;#,\\]|$)"
 )
 _NAMED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -112,6 +112,9 @@ def read_advisory(text: bytes) -> dict[tuple[str, str], Advisory]:
     }
 
 
+_WORDS: Final = frozenset(str(severity) for severity in Severity)
+
+
 def _severity(document: Document) -> Severity:
     """The publisher's own word; else the CVSS score; harm on purpose is CRITICAL."""
     if document.id.startswith("MAL-"):
@@ -120,7 +123,7 @@ def _severity(document: Document) -> Severity:
     word = str(own.get("severity", "")).lower() if isinstance(own, dict) else ""
     if word == "moderate":
         return Severity.MEDIUM
-    if word in {str(severity) for severity in Severity}:
+    if word in _WORDS:
         return Severity(word)
     return max(
         (_rating(score) for score in document.severity or ()),
