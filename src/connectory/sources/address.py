@@ -182,7 +182,6 @@ def _problem_of_tag(tag: str) -> str | None:
         (bad is not None, f"contains {bad!a}"),
         (".." in tag, "contains .."),
         ("@{" in tag, "contains @{"),
-        (tag == "@", "is @"),
         (tag.endswith("."), "ends with ."),
         (
             any(

@@ -1,5 +1,7 @@
 """What git says when it fails, in words of ours: one sentence, and nothing that may be secret."""
 
+import logging
+
 from connectory.sources.git import GitFailed
 from connectory.sources.model import (
     HostNotReachable,
@@ -8,6 +10,8 @@ from connectory.sources.model import (
     TreeRefused,
 )
 from connectory.sources.routes import Route
+
+log = logging.getLogger(__name__)
 
 _PRIVATE = (
     "the repository is not there, or is private: look at its address; for a private one, the"
@@ -42,9 +46,9 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[SourceError], str], ...] = (
         _PRIVATE,
     ),
     (
-        ("ssl", "certificate", "tls", "gnutls"),
+        ("certificate", "server cert"),
         RepositoryNotReachable,
-        "the host's certificate is not one that the server trusts, or its TLS fails",
+        "the host's certificate is not one that the server trusts",
     ),
     (
         ("returned error: 30",),
@@ -79,6 +83,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[SourceError], str], ...] = (
             "unexpected disconnect",
             "the remote end hung up",
             "early eof",
+            "gnutls",
+            "ssl_",
         ),
         HostNotReachable,
         "the host cannot be reached, or broke off: try again later",
@@ -88,7 +94,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[SourceError], str], ...] = (
 
 def explained(failure: GitFailed, route: Route) -> SourceError:
     """The error that a fault of git is for the callers of sources."""
-    said = failure.errors.lower()
+    log.info("git failed: status %d: %s", failure.status, " ".join(failure.errors.split()))
+    said = failure.errors.replace(route.url, "").lower()
     for words, error, reason in _MEANINGS:
         if any(each in said for each in words):
             return error(reason)

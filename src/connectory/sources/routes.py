@@ -258,9 +258,9 @@ class Routes:
 
 def _folder(target: str) -> Path:
     path = unquote(target.removeprefix("file://"))
-    for each in (Path(path), Path(path.removesuffix(".git"))):
-        if each.is_dir():
-            return each
+    for each in (path, path.removesuffix(".git"), f"{path}.git"):
+        if Path(each).is_dir():
+            return Path(each)
     raise RepositoryNotReachable("the operator's mirror does not have this repository")
 
 

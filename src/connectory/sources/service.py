@@ -41,7 +41,6 @@ _REF = "refs/connectory/source"
 _LISTING = "listing"
 _CONFIGURATION = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 _COMMIT_DIGITS = 40
-_LONGEST_PATH = 1024
 _MOST_REFS_BYTES = 2**16
 _REDIRECTS = 3
 #: How often a tag may move while it is fetched.
@@ -117,7 +116,7 @@ class Sources:
             FileTooLarge: it has more than `max_bytes`.
             SourceError: the commit is not in the cache any more, and cannot be fetched again.
         """
-        if not path or len(path) > _LONGEST_PATH or "\n" in path or "\0" in path:
+        if not trees.may_be_path(path):
             return None
         return self._use(
             fetched,

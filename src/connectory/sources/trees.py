@@ -109,6 +109,13 @@ def _check_path(path: bytes) -> None:
             raise TreeRefused(f"the repository has a file that may not be there: {shown(path)}")
 
 
+def may_be_path(path: str) -> bool:
+    """Whether a path can be that of a file of a tree that is taken, for `git cat-file`."""
+    if len(path) > _LONGEST_PATH or "\n" in path or "\0" in path:
+        return False
+    return all(name not in ("", ".", "..") for name in path.split("/"))
+
+
 def write(target: Path, found: Iterable[Entry], contents: "Contents") -> None:
     """Write the entries of a tree into an empty folder.
 
