@@ -1,6 +1,9 @@
 """Import and export: all lines or none, every fault told, versions kept."""
 
+import getpass
 import json
+import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from connectory.catalogue.importing import import_connectors
 from connectory.database import feed
 from connectory.database.engine import Database, open_database
 from connectory.database.tables import connectors
-from tests.harness import Installation, connector
+from tests.harness import COMMAND, Installation, connector
 
 
 def exported(installation: Installation) -> list[dict[str, object]]:
@@ -34,7 +37,9 @@ def test_importing_a_file_twice_changes_nothing(installation: Installation) -> N
     before = exported(installation)
     assert installation.import_lines(lines) == "imported: 0 new, 0 changed, 2 unchanged\n"
     assert exported(installation) == before
-    assert len(installation.run_json("audit")) == 1
+    (act,) = installation.run_json("audit")
+    assert (act["actor"], act["action"]) == (f"command:{getpass.getuser()}", "catalogue:import")
+    assert act["details"] == {"created": 2, "changed": 0, "unchanged": 0}
 
 
 def test_an_export_imports_to_the_same(installation: Installation, tmp_path: Path) -> None:
@@ -92,6 +97,7 @@ def test_a_bad_line_is_named_and_nothing_is_imported(installation: Installation)
         ),
         ({"name": " "}, "name: a Connector's name cannot be empty"),
         ({"name": "a\0b"}, "a text has the character U+0000 in it"),
+        ({"name": "a\ud800"}, "not JSON: JSON is malformed: unexpected end of escaped utf-16"),
         ({"integrationTypes": ["taxes"]}, "integrationTypes[0]: Invalid enum value 'taxes'"),
         ({"privateProjects": ["shop"]}, "privateProjects[0]: Expected `str` matching regex"),
         ({"createdAt": "2024-01-01T00:00:00"}, "createdAt: Expected `datetime` with a timezone"),
@@ -223,3 +229,51 @@ def test_an_import_of_many_builds_the_index_anew(tmp_path: Path) -> None:
     with database.read() as connection:
         assert feed.position(connection)[1] >= 1
     database.close()
+
+
+def test_nobody_waits_for_an_import_that_is_still_being_read(installation: Installation) -> None:
+    installation.project("shop")
+    credentials = installation.credentials("shop")
+    importing = subprocess.Popen(
+        [COMMAND, "import", "-"],
+        env=installation.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert importing.stdin is not None
+    try:
+        # More than lies in pipes and buffers: when it is taken, most of it has been staged.
+        lines = [json.dumps(connector(f"c{number}")) + "\n" for number in range(5_000)]
+        importing.stdin.writelines(lines[:-1])
+        importing.stdin.flush()
+        with installation.serving() as server:
+            for _ in range(5):
+                server.token(credentials)
+            installation.import_lines([connector("meanwhile")])
+            installation.credentials("shop")
+        assert importing.poll() is None
+        importing.stdin.write(lines[-1])
+    finally:
+        said, _ = importing.communicate(timeout=60)
+    assert said == "imported: 5000 new, 0 changed, 0 unchanged\n"
+
+
+@pytest.mark.long
+def test_an_import_takes_no_more_memory_however_long_it_is(
+    installation: Installation, tmp_path: Path
+) -> None:
+    file = tmp_path / "catalogue.jsonl"
+    peaks = []
+    for count in (1_000, 100_000):
+        with file.open("w") as lines:
+            for number in range(count):
+                lines.write(json.dumps(connector(f"c-{number}", description="Wörter " * 100)))
+                lines.write("\n")
+        importing = subprocess.Popen([COMMAND, "import", str(file)], env=installation.environment)
+        _, status, used = os.wait4(importing.pid, 0)
+        importing.returncode = os.waitstatus_to_exitcode(status)
+        assert importing.returncode == 0
+        peaks.append(used.ru_maxrss)  # in KiB
+    assert file.stat().st_size > 100e6
+    assert peaks[1] < peaks[0] + 32 * 1024
