@@ -86,7 +86,7 @@ def test_the_server_keeps_what_its_description_promises(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

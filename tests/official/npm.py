@@ -50,7 +50,7 @@ def _install() -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     if done.returncode and (found := _UNREACHABLE.search(done.stderr)):
