@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -94,8 +95,8 @@ def server(*more: str) -> Iterator[PostgreSQL]:
             _wait(url, process, folder / "log")
             yield PostgreSQL(url)
         finally:
-            process.terminate()
-            process.wait(30)
+            process.send_signal(signal.SIGINT)  # it does not wait for those that are connected
+            process.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -119,7 +120,7 @@ def _ordinary_user(folder: Path) -> list[str]:
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             psycopg.connect(url).close()

@@ -11,7 +11,7 @@ from connectory.database.engine import Database, open_database
 from connectory.identity.administration import Administration
 from connectory.kernel.clock import system_clock
 from tests import postgresql
-from tests.harness import Credentials, Installation, Server
+from tests.harness import ANSWER_SECONDS, Credentials, Installation, Server
 
 #: The Projects that there are, and where.
 PROJECTS = {"shop": "europe-west1.gcp", "outlet": "us-central1.gcp"}
@@ -78,7 +78,10 @@ def running(installation: Installation) -> Iterator[Platform]:
         installation.project(key, region)
     database = open_database(installation.database_url, installation.data)
     try:
-        with installation.serving() as server, httpx.Client(base_url=server.url) as http:
+        with (
+            installation.serving() as server,
+            httpx.Client(base_url=server.url, timeout=ANSWER_SECONDS) as http,
+        ):
             yield Platform(installation, server, database, http)
     finally:
         database.close()
