@@ -15,6 +15,7 @@ from yaml._yaml import CParser
 from connectory.specification import resolution
 from connectory.specification.characters import hidden, shown
 from connectory.specification.faults import Position
+from connectory.specification.layout import Layout, with_whole_escapes, without_empty_tabs
 from connectory.specification.resolution import Kind, Value
 from connectory.specification.syntax import DocumentFault, fault_of
 
@@ -101,14 +102,29 @@ def compose(text: str) -> Document:
     Raises:
         DocumentFault: it is not YAML, not one document, or beyond a bound.
     """
-    composer = _Composer()
-    try:
-        for event in _events(hidden(text)):
-            composer.take(event)
-    except yaml.MarkedYAMLError as error:
-        raise fault_of(error, text) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise DocumentFault("yaml-syntax", Position(), f"not YAML: {error}") from None
+    readable = hidden(text)
+    found = DocumentFault("yaml-syntax", Position(), "not YAML")
+    # libyaml refuses a few things that the official parser takes. They are rare: it gets the text
+    # as it is first, and mended then.
+    attempts = [(readable, readable)]
+    if (mended := without_empty_tabs(readable)) != readable:
+        attempts.append((mended, readable))
+    if (whole := with_whole_escapes(mended)) != mended:
+        attempts.append((whole, with_whole_escapes(readable)))
+    for attempt, seen in attempts:
+        try:
+            return _composed(attempt, seen.split("\n"))
+        except yaml.MarkedYAMLError as error:
+            found = fault_of(error, text)
+        except (yaml.YAMLError, ValueError) as error:  # pragma: no cover - nothing known does
+            found = DocumentFault("yaml-syntax", Position(), f"not YAML: {error}")
+    raise found
+
+
+def _composed(readable: str, rows: list[str]) -> Document:
+    composer = _Composer(rows)
+    for event in _events(readable):
+        composer.take(event)
     return Document(composer.root, tuple(composer.ignored_tags))
 
 
@@ -121,7 +137,8 @@ def _events(text: str) -> Iterator[Any]:
 class _Composer:
     """Makes nodes of events, without recursion."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: list[str]) -> None:
+        self._layout = Layout(lines)
         self.root = Node(Kind.NULL, Position())
         self.ignored_tags: list[tuple[str, Position]] = []
         self._rules: Sequence[Any] = resolution.CORE
@@ -139,10 +156,13 @@ class _Composer:
             DocumentFault: it is one too many of its kind.
         """
         if isinstance(event, yaml.ScalarEvent):
+            self._layout.scalar(event)
             self._scalar(event)
         elif isinstance(event, yaml.CollectionStartEvent):
+            self._layout.begin(event, is_object=isinstance(event, yaml.MappingStartEvent))
             self._begin(event)
         elif isinstance(event, yaml.CollectionEndEvent):
+            self._layout.end(event)
             self._end()
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)

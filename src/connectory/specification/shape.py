@@ -37,7 +37,7 @@ RESERVED: Final = "|".join(
 SCHEDULE: Final = (
     r"@(?:annually|yearly|monthly|weekly|daily|hourly|reboot)"
     r"|@every [0-9]+(?:ns|us|\u00b5s|ms|s|m|h)"
-    r"|(?<![0-9],)(?:(?:(?:[0-9],)+[0-9]|[0-9*][/\-][0-9]|[0-9*]) ?){5}"
+    r"|(?:(?<![0-9],)|(?=\*))(?:(?:(?:[0-9],)+[0-9]|[0-9*][/\-][0-9]|[0-9*]) ?){5}"
 )
 _NOT_BLANK: Final = r"[^\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
 
