@@ -11,6 +11,7 @@ from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
+from connectory.database.serving import is_served_by_one
 from connectory.http import reference, server
 from connectory.http.application import Application, with_correlation_id
 from connectory.http.requestlog import Measures
@@ -22,6 +23,15 @@ from connectory.operations import endpoints as operations_endpoints
 from connectory.operations.metrics import Metrics, Reading
 from connectory.operations.readiness import Readiness
 from connectory.settings import Settings
+from connectory.specification import endpoints as specification_endpoints
+from connectory.sources.service import Sources
+from connectory.staging import endpoints as staging_endpoints
+from connectory.staging.checks import checks
+from connectory.staging.model import Kind
+from connectory.staging.service import KINDS, Limits, Staging
+from connectory.staging.work import Checking
+from connectory.work import service as work
+from connectory.work.service import Worker
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +45,8 @@ class Node:
     identity: Identity
     catalogue: Catalogue
     follower: Follower
+    staging: Staging
+    worker: Worker
     readiness: Readiness
     endpoints: Sequence[Endpoint]
     application: server.Asgi
@@ -49,10 +61,24 @@ def compose(
     catalogue = Catalogue(database, settings.cache_bytes)
     measures = Measures()
     readiness = Readiness(database)
+    follower = Follower(database, (identity, catalogue), freshness)
+    sources = Sources(settings, database, clock)
+    worker = _worker(settings, database, clock, sources, follower)
+    staging = Staging(
+        database,
+        catalogue,
+        sources,
+        clock,
+        Limits(drafts=settings.max_drafts, requests=settings.max_requests),
+        work_queued=worker.wake,
+        catalogue_changed=follower.catch_up,
+    )
     endpoints = [
         *catalogue_endpoints.endpoints(catalogue),
+        *staging_endpoints.endpoints(staging),
         *identity_endpoints.endpoints(identity),
-        *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database)),
+        *specification_endpoints.endpoints(),
+        *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database, worker)),
         *more,
     ]
     endpoints += reference.endpoints(endpoints, version=__version__)
@@ -61,7 +87,9 @@ def compose(
         database=database,
         identity=identity,
         catalogue=catalogue,
-        follower=Follower(database, (identity, catalogue), freshness),
+        follower=follower,
+        staging=staging,
+        worker=worker,
         readiness=readiness,
         endpoints=endpoints,
         application=_with_cors(
@@ -79,7 +107,7 @@ async def serve(
     """Serve a node's endpoints until `stop` is set; then finish what was accepted."""
     settings = node.settings
     stopped = asyncio.Event()
-    async with node.follower.following():
+    async with node.follower.following(), node.worker.working(settings.drain_seconds):
         background = (
             asyncio.create_task(node.identity.sweep_forever(), name="sweep"),
             asyncio.create_task(_drain(node, stop, stopped), name="drain"),
@@ -107,12 +135,36 @@ async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> Non
     """On a stop, say no to load balancers first, and stop to accept after that."""
     await stop.wait()
     node.readiness.draining = True
+    node.worker.retire()
     log.info("stopping: requests that were accepted are finished")
     await asyncio.sleep(node.settings.shutdown_delay)
     stopped.set()
 
 
-def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Metrics:
+def _worker(
+    settings: Settings, database: Database, clock: Clock, sources: Sources, follower: Follower
+) -> Worker:
+    made = checks(settings, clock, settings.data / "checks")
+
+    def checking(kind: Kind) -> Checking:
+        return Checking(kind, database, sources, made, clock, catalogue_changed=follower.hint)
+
+    return Worker(
+        database,
+        clock,
+        {kind: checking(kind) for kind in KINDS},
+        limits=work.Limits(
+            concurrency=settings.work_concurrency,
+            per_project=settings.work_per_project,
+            kept_days=settings.work_kept_days,
+        ),
+        is_alone=is_served_by_one,
+    )
+
+
+def _metrics(
+    measures: Measures, catalogue: Catalogue, database: Database, worker: Worker
+) -> Metrics:
     gauges = (
         Reading("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
         Reading(
@@ -127,6 +179,23 @@ def _metrics(measures: Measures, catalogue: Catalogue, database: Database) -> Me
             "connectory_database_connections_busy",
             "Connections to the database that are in use.",
             lambda: database.busy_connections,
+        ),
+        Reading(
+            "connectory_work",
+            "Pieces of background work, on all nodes.",
+            lambda: worker.backlog.queued,
+            {"state": "queued"},
+        ),
+        Reading(
+            "connectory_work",
+            "Pieces of background work, on all nodes.",
+            lambda: worker.backlog.running,
+            {"state": "running"},
+        ),
+        Reading(
+            "connectory_work_oldest_seconds",
+            "How long the oldest piece of queued work has been due.",
+            worker.oldest_seconds,
         ),
     )
     counters = (

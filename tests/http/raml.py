@@ -78,7 +78,8 @@ class Raml:
     def _collect(self, node: Json, path: str, found: dict[tuple[str, str], Operation]) -> None:
         for name, child in node.items():
             if name.startswith("/"):
-                self._collect(child, path + name.replace("{ID}", "{id}"), found)
+                inherited = self._of_resource_type(child.get("type"))
+                self._collect(inherited | child, path + name.replace("{ID}", "{id}"), found)
             elif name in ("get", "post", "delete"):
                 found[name.upper(), path] = Operation(
                     frozenset(
@@ -96,6 +97,12 @@ class Raml:
                         if response and "body" in response
                     },
                 )
+
+    def _of_resource_type(self, declared: Any) -> Json:
+        """The methods that a resource has because of its type; not those that are optional."""
+        (name,) = declared if isinstance(declared, dict) else (declared,)
+        methods: Json = self._api["resourceTypes"].get(name, {})
+        return {name: each for name, each in methods.items() if name in ("get", "post", "delete")}
 
     def _scopes_of(self, trait: str) -> list[str]:
         (secured,) = self._api["traits"][trait]["securedBy"]

@@ -73,6 +73,11 @@ class Catalogue:
             return None
         return self.cache.get(number) or (await self._read((number,)))[number]
 
+    def has(self, id_: str, version: int) -> bool:
+        """Whether this node knows a version of a Connector, or a later one."""
+        number = self._index.with_id(id_)
+        return number is not None and self._index.version_of(number)[1] >= version
+
     async def search(self, query: Query, project: str) -> Response:
         """A page of the Connectors that a Project finds: a ConnectorSearchPagedQueryResponse."""
         page = self._index.search(query, project)

@@ -27,6 +27,9 @@ VIEW_CONNECTORS: Final = frozenset(
     {Permission.MANAGE_PROJECT, Permission.MANAGE_CONNECTORS, Permission.VIEW_CONNECTORS}
 )
 
+#: The permissions of which one is needed to create, change and publish ConnectorStaged.
+MANAGE_CONNECTORS: Final = frozenset({Permission.MANAGE_PROJECT, Permission.MANAGE_CONNECTORS})
+
 
 class ScopeError(ValueError):
     """A scope that cannot be granted; the message says which and why."""

@@ -214,67 +214,111 @@ class Action(Wire, frozen=True, kw_only=True, tag_field="action"):
 
 
 class SetName(Action, frozen=True, kw_only=True, tag="setName"):
-    """Sets the name of the Connector."""
+    """Sets the name of the Connector.
+
+    Attributes:
+        name: The new name.
+    """
 
     name: str
 
 
 class SetDescription(Action, frozen=True, kw_only=True, tag="setDescription"):
-    """Sets the description of the Connector."""
+    """Sets the description of the Connector.
+
+    Attributes:
+        description: The new description.
+    """
 
     description: str
 
 
 class SetDocumentationUrl(Action, frozen=True, kw_only=True, tag="setDocumentationUrl"):
-    """Sets the address of the documentation."""
+    """Sets the address of the documentation.
+
+    Attributes:
+        documentation_url: The new address.
+    """
 
     documentation_url: str
 
 
 class SetIntegrationTypes(Action, frozen=True, kw_only=True, tag="setIntegrationTypes"):
-    """Sets what the Connector integrates."""
+    """Sets what the Connector integrates.
+
+    Attributes:
+        integration_types: What it integrates; search can filter by it.
+    """
 
     integration_types: tuple[IntegrationType, ...]
 
 
 class SetSupportedRegions(Action, frozen=True, kw_only=True, tag="setSupportedRegions"):
-    """Sets the regions in which the Connector can be deployed."""
+    """Sets the regions in which the Connector can be deployed.
+
+    Attributes:
+        regions: The new Regions, at least one.
+    """
 
     regions: Annotated[tuple[Region, ...], Meta(min_length=1)]
 
 
 class SetCreatorName(Action, frozen=True, kw_only=True, tag="setCreatorName"):
-    """Sets the name of the creator."""
+    """Sets the name of the creator.
+
+    Attributes:
+        creator_name: The new name.
+    """
 
     creator_name: str
 
 
 class SetCreatorTitle(Action, frozen=True, kw_only=True, tag="setCreatorTitle"):
-    """Sets the title of the creator."""
+    """Sets the title of the creator.
+
+    Attributes:
+        creator_title: The new title.
+    """
 
     creator_title: str
 
 
 class SetCreatorEmail(Action, frozen=True, kw_only=True, tag="setCreatorEmail"):
-    """Sets the e-mail address of the creator."""
+    """Sets the e-mail address of the creator.
+
+    Attributes:
+        creator_email: The new e-mail address.
+    """
 
     creator_email: str
 
 
 class SetCreatorCompany(Action, frozen=True, kw_only=True, tag="setCreatorCompany"):
-    """Sets the company of the creator."""
+    """Sets the company of the creator.
+
+    Attributes:
+        creator_company: The new company.
+    """
 
     creator_company: str
 
 
 class SetCreatorLogo(Action, frozen=True, kw_only=True, tag="setCreatorLogo"):
-    """Sets the address of the creator's logo."""
+    """Sets the address of the creator's logo.
+
+    Attributes:
+        logo_url: The new address.
+    """
 
     logo_url: str
 
 
 class SetCreatorSupportUrl(Action, frozen=True, kw_only=True, tag="setCreatorSupportUrl"):
-    """Sets the address of the creator's support website."""
+    """Sets the address of the creator's support website.
+
+    Attributes:
+        creator_support_url: The new address.
+    """
 
     creator_support_url: str
 
@@ -282,7 +326,11 @@ class SetCreatorSupportUrl(Action, frozen=True, kw_only=True, tag="setCreatorSup
 class SetCreatorNoOfContributors(
     Action, frozen=True, kw_only=True, tag="setCreatorNoOfContributors"
 ):
-    """Sets how many people work on the Connector."""
+    """Sets how many people work on the Connector.
+
+    Attributes:
+        creator_no_of_contributors: The new number, at least 1.
+    """
 
     creator_no_of_contributors: Annotated[int, Meta(ge=1)]
 
@@ -291,6 +339,10 @@ class SetRepository(Action, frozen=True, kw_only=True, tag="setRepository"):
     """Sets where the source is, and reads connect.yaml anew.
 
     The contract requires `url`; the official CLI leaves it out, which keeps the one that is set.
+
+    Attributes:
+        url: HTTPS or SSH address; left out, the one that is set.
+        tag: Git tag of the release.
     """
 
     url: str | UnsetType = UNSET
@@ -298,29 +350,49 @@ class SetRepository(Action, frozen=True, kw_only=True, tag="setRepository"):
 
 
 class AddPrivateProject(Action, frozen=True, kw_only=True, tag="addPrivateProject"):
-    """Lets the private Connector exist for one more Project."""
+    """Lets the private Connector exist for one more Project.
+
+    Attributes:
+        private_project: The Project, as `{region}:{projectKey}`.
+    """
 
     private_project: ProjectIdentifier
 
 
 class RemovePrivateProject(Action, frozen=True, kw_only=True, tag="removePrivateProject"):
-    """Lets the private Connector no longer exist for a Project."""
+    """Lets the private Connector no longer exist for a Project.
+
+    Attributes:
+        private_project: The Project, as `{region}:{projectKey}`.
+    """
 
     private_project: ProjectIdentifier
 
 
 class UpdatePreviewable(Action, frozen=True, kw_only=True, tag="updatePreviewable"):
-    """Requests that the ConnectorStaged can be deployed for a preview."""
+    """Requests that the ConnectorStaged can be deployed for a preview.
+
+    Attributes:
+        certification: Whether the Connector is to be certified and public; else it is private.
+    """
 
 
 class Publish(Action, frozen=True, kw_only=True, tag="publish"):
-    """Starts the publishing: for the public after a certification, or privately without one."""
+    """Starts the publishing: for the public after a certification, or privately without one.
+
+    Attributes:
+        certification: Whether the Connector is to be certified and public; else it is private.
+    """
 
     certification: bool
 
 
 class AddCertificationComment(Action, frozen=True, kw_only=True, tag="addCertificationComment"):
-    """Adds a comment to the certification."""
+    """Adds a comment to the certification.
+
+    Attributes:
+        comment: What it says.
+    """
 
     comment: str
 

@@ -103,6 +103,14 @@ class Follower:
         self._epoch = ""
         self._head = 0
         self._one_at_a_time = asyncio.Lock()
+        self._hinted = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def hint(self) -> None:
+        """Look at once instead of at the next poll; any thread may call this."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it the need
+                self._loop.call_soon_threadsafe(self._hinted.set)
 
     async def catch_up(self) -> None:
         """Apply everything committed before this call; a node's own writes end with it.
@@ -123,7 +131,9 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled; a database that is away is asked again and again."""
         told = ""
+        self._loop = asyncio.get_running_loop()
         while True:
+            self._hinted.clear()
             try:
                 await self.catch_up()
                 told = ""
@@ -136,7 +146,8 @@ class Follower:
                 if told != str(error):
                     log.exception("a change could not be applied")
                 told = str(error)
-            await asyncio.sleep(POLL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hinted.wait(), POLL_SECONDS)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:

@@ -43,6 +43,9 @@ _SCOPES: Final[Mapping[Permission, str]] = {
     Permission.MANAGE_API_CLIENTS: "Have a Deployment generate an API Client.",
 }
 
+_URL: Final = "https://github.com/acme/payments.git"
+_NAMED: Final = "id=5ab3edcd-9d23-4934-8f48-256805253119 or key=connector-key"
+
 #: One error of each kind, for the examples.
 _EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
     type(example): example
@@ -51,6 +54,23 @@ _EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
         errors.InvalidQueryParam("limit: expected a whole number from 0 to 500, got '501'"),
         errors.InvalidPathParam("key: 'a key' does not match ^[A-Za-z0-9_-]{2,256}$"),
         errors.ResourceNotFound("The Resource with key 'connector-key' was not found."),
+        errors.ConcurrentModification(_NAMED, 3, 4),
+        errors.DuplicateField("key", "connector-key"),
+        errors.GitRepositoryNotReachable("the repository has no tag and no branch v1.0.1"),
+        errors.ConnectorSpecificationFileNotFound(
+            _URL, "v1.0.0", "There is no connect.yaml at the root of the repository"
+        ),
+        errors.ConnectorSpecificationFileNotValid(
+            _URL, "v1.0.0", "deployAs.0.endpoint (line 2, column 5): a service has an endpoint"
+        ),
+        errors.ConnectorStagedNotPrivate(_NAMED),
+        errors.ConnectorStagedPreviewRequestUnderProcess(),
+        errors.ConnectorStagedInCertification(),
+        errors.ConnectorAlreadyCertified(),
+        errors.ConnectorStagedInProcess(_NAMED, "Processing"),
+        errors.CertificationRequired(),
+        errors.ConnectorNotListed(_NAMED),
+        errors.LimitExceeded("This Project has 1000 ConnectorStaged, and may have no more"),
         errors.AuthorizationError(),
         errors.General(),
         errors.InvalidToken(),

@@ -26,12 +26,14 @@ class Acting(Struct, frozen=True, kw_only=True):
     """Who applies update actions, when, and with what knowledge.
 
     Attributes:
+        actor: Who acts, for the audit log.
         project_key: Of whoever acts: comments are theirs.
         now: Microseconds since 1970.
         new_id: Makes the id of a request.
         declared: What connect.yaml declares in each of `repositories`.
     """
 
+    actor: str
     project_key: str
     now: int
     new_id: Callable[[], str]
