@@ -15,6 +15,9 @@ from connectory.work.model import MOST_FAILURES, WorkDelayed, WorkFailed
 from connectory.work.service import Pace
 from tests.work.pieces import PACE, claimed, found, queue, until, worker, working
 
+#: The embedded database has no connections that can be cut.
+ON_POSTGRESQL = pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+
 STEPS = ("fetch", "check", "build")
 
 
@@ -417,9 +420,8 @@ def test_a_node_that_comes_back_after_its_lease_was_taken_changes_nothing(databa
     assert found(database, made).progress == {"fetch": 1, "check": 2, "build": 2}
 
 
+@ON_POSTGRESQL
 def test_work_goes_on_after_every_connection_to_the_database_was_cut(database, clock, caplog):
-    if database.is_sqlite:
-        pytest.skip("the embedded database has no connections that can be cut")
     caplog.set_level(logging.CRITICAL)
     cut = sqlalchemy.text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -439,9 +441,8 @@ def test_work_goes_on_after_every_connection_to_the_database_was_cut(database, c
     assert {found(database, work).failures for work in made} == {0}
 
 
+@ON_POSTGRESQL
 def test_a_database_that_is_away_for_a_while_costs_no_work(database, clock, caplog):
-    if database.is_sqlite:
-        pytest.skip("the embedded database cannot be away")
     caplog.set_level(logging.CRITICAL)
     name = database.engine.url.database
     allow = f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS'

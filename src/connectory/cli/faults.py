@@ -11,6 +11,8 @@ from connectory.identity.model import IdentityError
 from connectory.settings import SettingError
 from connectory.sources.credentials import CredentialError
 from connectory.sources.model import SourceError
+from connectory.staging.checks.policy import PolicyError
+from connectory.work.model import WorkError
 
 EXPECTED = (
     AddressInUse,
@@ -27,3 +29,4 @@ EXPECTED = (
     SettingError,
     SourceError,
 )
+    WorkError,

@@ -17,6 +17,8 @@ from connectory import __version__
 #: Command → (module of `connectory.cli`, attribute, what it does).
 COMMANDS = {
     "serve": ("serving", "serve", "Run the server: API and OAuth."),
+    "worker": ("worker", "worker", "Do background work, without an API."),
+    "validate": ("validating", "validate", "Judge connectors, and say what is wrong and where."),
     "project": ("projects", "project", "Create and list Projects."),
     "client": ("clients", "client", "Create, list, rotate and revoke API Clients."),
     "import": ("catalogue", "import_", "Publish Connectors in bulk from a JSON lines file."),
@@ -29,6 +31,7 @@ COMMANDS = {
     "migrate": ("databases", "migrate", "Bring the database to the schema of this program."),
     "backup": ("databases", "backup", "Write a backup, while the server runs."),
     "restore": ("databases", "restore", "Read a backup into an empty installation."),
+    "work": ("working", "work", "List and cancel background work."),
     "audit": ("operating", "audit", "Show who did what, newest first."),
     "settings": ("operating", "settings", "Show every setting, its value and its meaning."),
     "official-cli-env": (

@@ -78,6 +78,8 @@ class Worker:
         self._limits = limits
         self._pace = pace or Pace()
         self._is_alone = is_alone
+        # The lock of the embedded database's folder tells for certain.
+        self._alone = 0.0 if database.is_sqlite else self._pace.alone
         self.owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{ids.new_id()[:8]}"
         #: How much work there is, at most `Pace.beat` ago.
         self.backlog = Backlog()
@@ -211,7 +213,7 @@ class Worker:
                 ours = {id_: lease.work.attempt for id_, lease in self._leases.items()}
             others = [each for each in held if each.owner != self.owner]
             alone = bool(others) and self._is_alone(connection)
-        longest = self._pace.alone if alone else self._pace.lease
+        longest = self._alone if alone else self._pace.lease
         silences = self._silences.look(others, time.monotonic())
         gone = [lease for lease, silence in silences.items() if silence >= longest]
         orphans = [
