@@ -11,7 +11,6 @@ from connectory.identity.model import IdentityError
 from connectory.settings import SettingError
 from connectory.sources.credentials import CredentialError
 from connectory.sources.model import SourceError
-from connectory.staging.checks.policy import PolicyError
 from connectory.work.model import WorkError
 
 EXPECTED = (
@@ -28,5 +27,5 @@ EXPECTED = (
     SecretKeysError,
     SettingError,
     SourceError,
-)
     WorkError,
+)

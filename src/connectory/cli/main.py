@@ -18,7 +18,6 @@ from connectory import __version__
 COMMANDS = {
     "serve": ("serving", "serve", "Run the server: API and OAuth."),
     "worker": ("worker", "worker", "Do background work, without an API."),
-    "validate": ("validating", "validate", "Judge connectors, and say what is wrong and where."),
     "project": ("projects", "project", "Create and list Projects."),
     "client": ("clients", "client", "Create, list, rotate and revoke API Clients."),
     "import": ("catalogue", "import_", "Publish Connectors in bulk from a JSON lines file."),
