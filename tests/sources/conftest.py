@@ -39,6 +39,16 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 @pytest.fixture
+def own_database(tmp_path: Path) -> Iterator[Database]:
+    """A database of the test's own."""
+    (tmp_path / "database").mkdir()
+    opened = open_database("", tmp_path / "database")
+    migration.migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def mirror(tmp_path: Path) -> Path:
     folder = tmp_path / "mirror"
     (folder / "acme").mkdir(parents=True)
@@ -58,10 +68,10 @@ Make = Callable[..., Sources]
 def make_sources(data: Path, embedded: Database, mirror: Path) -> Make:
     """Sources with settings of the test's own; the mirror is there unless it says otherwise."""
 
-    def make(hosts: Any = None, **settings: Any) -> Sources:
+    def make(hosts: Any = None, database: Database = embedded, **settings: Any) -> Sources:
         mirrors = GitMirrors((("https://git.example.com/", f"file://{mirror}/"),))
         chosen = Settings(**{"data": data, "git_mirrors": mirrors, **settings})
-        return Sources(chosen, embedded, system_clock, hosts=hosts)
+        return Sources(chosen, database, system_clock, hosts=hosts)
 
     return make
 

@@ -17,6 +17,7 @@ from connectory.cli.installation import (
 from connectory.database import migration, serving
 from connectory.database.backup import BackupError, restore_backup, write_backup
 from connectory.database.engine import SQLITE_FILE
+from connectory.database.secrets import keys_file
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 
@@ -42,7 +43,8 @@ def backup(settings: Settings, file: Path) -> None:
 
     The backup is of one instant. `connectory restore` reads it into SQLite or PostgreSQL,
     whichever it comes from. It holds the hashes of secrets and tokens, and none of them itself;
-    FILE is readable by its owner only.
+    FILE is readable by its owner only. Secrets that the server needs again, as those of git
+    repositories, are in it encrypted; the keys that they are encrypted with are not.
     """
     if not settings.database_url and not (settings.data / SQLITE_FILE).exists():
         raise BackupError(f"there is no database in {settings.data}; --data names the folder")
@@ -53,6 +55,9 @@ def backup(settings: Settings, file: Path) -> None:
     ):
         rows = write_backup(connection, target, now=system_clock())
     click.echo(f"backed up {rows} rows", err=True)
+    keys = keys_file(settings)
+    if keys.exists():
+        click.echo(f"the keys of secrets are not in it: keep {keys} in another place", err=True)
 
 
 @click.command()
