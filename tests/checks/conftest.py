@@ -79,7 +79,7 @@ def tree(tmp_path: Path) -> Tree:
 @pytest.fixture(scope="session")
 def rules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the compiled rules are kept: one folder for all workers, it takes seconds to fill."""
-    return tmp_path_factory.getbasetemp().parent / "compiled-secret-rules"
+    return tmp_path_factory.getbasetemp().parent / "checks" / "secrets"
 
 
 @pytest.fixture

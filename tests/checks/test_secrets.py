@@ -167,15 +167,10 @@ def test_names_of_files_are_shown_without_what_a_terminal_obeys(full):
 
 def test_a_file_of_the_repository_allows_findings_until_a_day(tree, find_secrets):
     scanner = saying(("service/data.json", "a.b", "high"), ("service/old.json", "a.b", "high"))
-    allowing = """
-    [[allow]]
-    rule = "a.b"
-    path = "service/{}.json"
-    until = {}
-    reason = "of a project that is gone"
-    """
-    file = allowing.format("d*", "2027-03-01") + allowing.format("old", "2027-02-28")
-    tree.write(".connectory-allow.toml", file)
+    words = {"rule": "a.b", "reason": "of a project that is gone"}
+    today = words | {"path": "service/d*.json", "until": "2027-03-01"}
+    yesterday = words | {"path": "service/old.json", "until": "2027-02-28"}
+    tree.write(".connectory-allow.json", {"allow": [today, yesterday]})
     expired, allowed = find_secrets(command=scanner).findings
     assert (expired.path, expired.error) == ("service/old.json", True)
     assert (allowed.path, allowed.error) == ("service/data.json", False)
@@ -183,13 +178,13 @@ def test_a_file_of_the_repository_allows_findings_until_a_day(tree, find_secrets
 
 
 def test_a_broken_allow_file_allows_nothing_and_says_so(tree, find_secrets):
-    tree.write(".connectory-allow.toml", '[[allow]]\nrule = "a.b"\n')
+    tree.write(".connectory-allow.json", {"allow": [{"rule": "a.b"}]})
     result = find_secrets(command=saying(("service/a.js", "a.b", "high")))
     assert result.outcome is Outcome.FAILED
     assert [finding.rule for finding in result.findings] == ["a.b", "allow-file"]
     assert "missing required field `reason`" in result.findings[1].message
     with pytest.raises(ValueError, match="nested too deeply"):
-        repository_allowances(b"a=" + b"[" * 100_000)
+        repository_allowances(b'{"x":' * 40_000)
 
 
 def test_the_policy_says_which_are_errors(find_secrets):

@@ -142,8 +142,8 @@ def test_an_allowance_of_the_operator_holds_for_what_it_names_and_until_its_day(
 
 def test_a_repository_cannot_allow_a_vulnerability_itself(tree, look):
     lock(tree, "left-pad@1.3.0")
-    allow = '[[allow]]\nrule = "GHSA-high"\nuntil = 2028-01-01\nreason = "we say so"\n'
-    tree.write(".connectory-allow.toml", allow)
+    allow = {"rule": "GHSA-high", "until": "2028-01-01", "reason": "we say so"}
+    tree.write(".connectory-allow.json", {"allow": [allow]})
     assert look().outcome is Outcome.FAILED
 
 

@@ -9,24 +9,25 @@ import fnmatch
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from connectory.staging.checks.model import Finding, Severity
 
 #: The largest policy file that is read, and the largest of a repository's own.
 MOST_BYTES: Final = 256 * 2**10
 #: Where a repository allows findings of the secrets check for which no comment can be written.
-REPOSITORY_FILE: Final = ".connectory-allow.toml"
-
-
-_T = TypeVar("_T")
+REPOSITORY_FILE: Final = ".connectory-allow.json"
 
 
 class PolicyError(ValueError):
     """The policy file cannot be used; the message names the file and what is wrong, in one line."""
+
+
+#: A repository writes these too, and its patterns are tried on every finding.
+_Text = Annotated[str, Meta(min_length=1, max_length=300)]
 
 
 class Allowance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,11 +41,11 @@ class Allowance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         package: Name of the package it holds for; left out, every package.
     """
 
-    rule: str
-    reason: str
+    rule: _Text
+    reason: _Text
     until: date
-    path: str = "*"
-    package: str | None = None
+    path: _Text = "*"
+    package: _Text | None = None
 
     def covers(self, finding: Finding, today: date) -> bool:
         """Whether a finding is one of those, today."""
@@ -54,6 +55,9 @@ class Allowance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             and self.package in (None, finding.package)
             and fnmatch.fnmatchcase(finding.path, self.path)
         )
+
+
+_Allowances = Annotated[tuple[Allowance, ...], Meta(max_length=500)]
 
 
 class SecretsPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,7 +102,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     secrets: SecretsPolicy = SecretsPolicy()
     vulnerabilities: VulnerabilitiesPolicy = VulnerabilitiesPolicy()
-    allow: tuple[Allowance, ...] = ()
+    allow: _Allowances = ()
 
     def judge_secret(self, finding: Finding, today: date) -> Finding:
         """A finding of the secrets check, as Error or Warning."""
@@ -115,7 +119,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _RepositoryFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    allow: tuple[Allowance, ...] = ()
+    allow: _Allowances = ()
 
 
 def allowed_or(
@@ -139,7 +143,7 @@ def read_policy(path: Path | None) -> Policy:
         return Policy()
     try:
         with path.open("rb") as file:
-            return _parsed(file.read(MOST_BYTES + 1), Policy)
+            return _parsed(file.read(MOST_BYTES + 1))
     except OSError as error:
         raise PolicyError(f"the check policy {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -149,17 +153,27 @@ def read_policy(path: Path | None) -> Policy:
 def repository_allowances(text: bytes) -> tuple[Allowance, ...]:
     """What a repository's own file allows.
 
+    It is JSON, not TOML as the operator's: a hostile one of a few kilobytes keeps Python's reader
+    of TOML busy for minutes.
+
     Raises:
         ValueError: it says what it cannot; the message is one line.
     """
-    return _parsed(text, _RepositoryFile).allow
-
-
-def _parsed(text: bytes, kind: type[_T]) -> _T:
     if len(text) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
     try:
-        return msgspec.convert(tomllib.loads(text.decode()), kind)
+        return msgspec.json.decode(text, type=_RepositoryFile).allow
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _parsed(text: bytes) -> Policy:
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES} bytes")
+    try:
+        return msgspec.convert(tomllib.loads(text.decode()), Policy)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
