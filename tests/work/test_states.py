@@ -1,6 +1,7 @@
 """The states of work, when it is tried again, and how silence is measured: no database needed."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -81,3 +82,8 @@ def test_a_pause_of_the_watcher_is_not_the_silence_of_another():
     silences = Silences(most_between=2.0)
     silences.look([beating(1)], 10.0)
     assert silences.look([beating(1)], 1_000.0) == {beating(1): 2.0}
+
+
+def test_the_picture_in_the_documentation_is_drawn_from_the_table():
+    page = Path(__file__).parents[2] / "docs" / "explanation" / "durable-work.md"
+    assert f"```mermaid\n{TRANSITIONS.diagram()}\n```" in page.read_text(encoding="utf-8")
