@@ -104,41 +104,56 @@ class Route:
     def __init__(self, template: str) -> None:
         self.template = template
         self.endpoints: dict[str, Endpoint] = {}
-        #: The names of the path parameters, in order.
-        self.names = re.findall(r"{(\w+)}", template)
 
     @property
     def methods(self) -> list[str]:
         """What `Allow` says: HEAD works wherever GET does."""
         return sorted(set(self.endpoints) | ({"HEAD"} if "GET" in self.endpoints else set()))
 
-    @property
-    def pattern(self) -> str:
-        """A regular expression for paths of this template, a group for each parameter."""
-        parts = re.split(r"({\w+})", self.template)
-        return "".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in parts)
+
+class _Place:
+    """Where a path has got to, segment by segment."""
+
+    __slots__ = ("literals", "parameters", "route")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Place] = {}
+        #: (what the segment begins with, name of the parameter, where it leads), longest first.
+        self.parameters: list[tuple[str, str, _Place]] = []
+        self.route: Route | None = None
+
+    def following(self, segment: str) -> "_Place":
+        """The place after a segment of a template, made where it is not there yet."""
+        prefix, _, name = segment.rstrip("}").partition("{")
+        if not name:
+            return self.literals.setdefault(segment, _Place())
+        for known, parameter, place in self.parameters:
+            if known == prefix and parameter == name:
+                return place
+        place = _Place()
+        self.parameters.append((prefix, name, place))
+        self.parameters.sort(key=lambda each: -len(each[0]))
+        return place
 
 
 class Router:
-    """Finds the endpoint of a request."""
+    """Finds the endpoint of a request.
+
+    Paths are compared segment by segment: literal text comes before a parameter. What it takes
+    does not grow with the number of endpoints.
+    """
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        routes: dict[str, Route] = {}
+        self._root = _Place()
         for endpoint in endpoints:
-            route = routes.setdefault(endpoint.path, Route(endpoint.path))
-            if endpoint.method in route.endpoints:
+            place = self._root
+            for segment in endpoint.path.split("/"):
+                place = place.following(segment)
+            if place.route is None:
+                place.route = Route(endpoint.path)
+            if endpoint.method in place.route.endpoints:
                 raise ValueError(f"{endpoint.method} {endpoint.path} is declared twice")
-            route.endpoints[endpoint.method] = endpoint
-        # The first alternative that fits wins, so literal text comes before parameters.
-        self.routes = sorted(
-            routes.values(), key=lambda route: (len(route.names), -len(route.pattern))
-        )
-        self._by_group: dict[int, Route] = {}
-        group = 1
-        for route in self.routes:
-            self._by_group[group] = route
-            group += 1 + len(route.names)
-        self._match = re.compile("|".join(f"({route.pattern})" for route in self.routes)).fullmatch
+            place.route.endpoints[endpoint.method] = endpoint
 
     def find(self, method: str, raw_path: bytes) -> tuple[Route, Endpoint, dict[str, str]]:
         """The route, the endpoint and the unchecked path parameters of a request.
@@ -148,21 +163,26 @@ class Router:
             MethodNotAllowed: some have, for other methods.
             InvalidPathParam: the path is not UTF-8, or has U+0000 in it.
         """
-        escaped = b"%" in raw_path
-        path = _decoded(raw_path) if escaped else raw_path.decode("latin-1")
-        found = self._match(path)
-        if found is None:
-            raise NoSuchPath(path.replace(_ESCAPED_SLASH, "/"))
-        group = found.lastindex or 0
-        route = self._by_group[group]
+        segments = _decoded(raw_path) if b"%" in raw_path else raw_path.decode("latin-1").split("/")
+        arguments: dict[str, str] = {}
+        place = self._root
+        for segment in segments:
+            following = place.literals.get(segment)
+            if following is None:
+                for prefix, name, behind in place.parameters:
+                    if segment.startswith(prefix) and len(segment) > len(prefix):
+                        arguments[name] = segment[len(prefix) :]
+                        following = behind
+                        break
+                else:
+                    raise NoSuchPath("/".join(segments))
+            place = following
+        route = place.route
+        if route is None:
+            raise NoSuchPath("/".join(segments))
         endpoint = route.endpoints.get("GET" if method == "HEAD" else method)
         if endpoint is None:
-            raise MethodNotAllowed(method, path.replace(_ESCAPED_SLASH, "/"), route.methods)
-        arguments = {name: found[group + place] for place, name in enumerate(route.names, start=1)}
-        if escaped:
-            arguments = {
-                name: value.replace(_ESCAPED_SLASH, "/") for name, value in arguments.items()
-            }
+            raise MethodNotAllowed(method, "/".join(segments), route.methods)
         return route, endpoint, arguments
 
 
@@ -189,16 +209,12 @@ def argument_checker(endpoint: Endpoint) -> Callable[[Mapping[str, str]], None]:
     return check
 
 
-#: Stands for an escaped slash while a path is matched: that slash is part of a parameter, not a
-#: border between two. No decoded path has this character in it.
-_ESCAPED_SLASH = "\0"
-
-
-def _decoded(raw_path: bytes) -> str:
+def _decoded(raw_path: bytes) -> list[str]:
+    """The segments of a path; an escaped slash is part of one, not a border between two."""
     try:
-        pieces = [unquote_to_bytes(piece).decode() for piece in raw_path.split(b"/")]
+        segments = [unquote_to_bytes(segment).decode() for segment in raw_path.split(b"/")]
     except UnicodeDecodeError:
         raise InvalidPathParam("the path is not UTF-8, percent-encoded") from None
-    if any("\0" in piece for piece in pieces):
+    if any("\0" in segment for segment in segments):
         raise InvalidPathParam("the path has the character U+0000 in it")
-    return "/".join(piece.replace("/", _ESCAPED_SLASH) for piece in pieces)
+    return segments
