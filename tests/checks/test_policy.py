@@ -1,13 +1,16 @@
 """The policy file: what it can say, and what is said of one that is wrong."""
 
+import re
 from datetime import date
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from connectory.settings import Settings
 from connectory.staging.checks import PolicyError, checks
 from connectory.staging.checks.model import Finding, Severity
-from connectory.staging.checks.policy import Allowance, Policy, read_policy
+from connectory.staging.checks.policy import Allowance, Policy, read_policy, repository_allowances
 from tests.checks.conftest import TODAY
 
 WHOLE = """
@@ -127,3 +130,21 @@ def test_an_allowance_covers_what_it_names(words, covers):
     )
     allowance = Allowance(**({"rule": "a", "reason": "b", "until": date(2028, 1, 1)} | words))
     assert allowance.covers(finding, TODAY) is covers
+
+
+def blocks(language):
+    page = (Path(__file__).parents[2] / "docs/how-to/checks-and-policy.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_page_shows_the_default_and_one_allowance(tmp_path):
+    [shown] = blocks("toml")
+    policy = read_policy(write(tmp_path, shown))
+    assert len(policy.allow) == 1
+    assert structs.replace(policy, allow=()) == Policy()
+
+
+def test_the_page_shows_a_file_of_a_repository():
+    [shown] = blocks("json")
+    [allowance] = repository_allowances(shown.encode())
+    assert allowance.rule == "connectory.client-secret"

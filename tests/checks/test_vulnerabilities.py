@@ -222,9 +222,10 @@ def test_a_scanner_that_breaks_is_skipped_with_its_reason(tree, look):
     assert result.reason == "no advisories for npm packages; it fell over"
 
 
-def test_an_archive_says_the_same_as_its_files(tree, look, tmp_path):
+def test_archives_say_the_same_as_their_files(tree, look, tmp_path):
     lock(tree, "left-pad@1.3.0", "acme@2.0.0", "stuck@1.0.0")
-    write_archive(tmp_path / "archives" / "all.zip", HIGH, MEDIUM, NO_FIX)
+    write_archive(tmp_path / "archives" / "npm" / "all.zip", HIGH, MEDIUM)
+    write_archive(tmp_path / "archives" / "more.zip", NO_FIX)
     assert look(folder=tmp_path / "archives") == look()
 
 

@@ -139,13 +139,19 @@ def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256(f"{SHAPE}\n{folder.resolve()}\n".encode(errors="surrogateescape"))
     for path in _documents(folder):
         status = path.stat()
-        line = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        line = f"{path.relative_to(folder)}\0{status.st_size}\0{status.st_mtime_ns}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:24]
 
 
 def _documents(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in (".json", ".zip"))
+    """The files of a folder and those below it: an `all.zip` in a folder for each ecosystem, say.
+
+    Raises:
+        OSError: the folder is not there.
+    """
+    folder.stat()
+    return sorted(path for path in folder.rglob("*.*") if path.suffix in (".json", ".zip"))
 
 
 def _make(folder: Path, made: Path) -> None:
@@ -183,15 +189,16 @@ def _texts(folder: Path) -> Iterator[tuple[str, bytes | None]]:
     for path in _documents(folder):
         if path.suffix == ".json":
             with path.open("rb") as file:
-                yield path.name, file.read(MOST_BYTES + 1)
+                yield str(path.relative_to(folder)), file.read(MOST_BYTES + 1)
             continue
         try:
             with zipfile.ZipFile(path) as archive:
                 for member in archive.infolist():
                     if member.filename.endswith(".json"):
-                        yield f"{path.name}:{member.filename}", _member(archive, member)
+                        name = f"{path.relative_to(folder)}:{member.filename}"
+                        yield name, _member(archive, member)
         except zipfile.BadZipFile:
-            yield path.name, None
+            yield str(path.relative_to(folder)), None
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | None:

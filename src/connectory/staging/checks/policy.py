@@ -163,8 +163,6 @@ def repository_allowances(text: bytes) -> tuple[Allowance, ...]:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
     try:
         return msgspec.json.decode(text, type=_RepositoryFile).allow
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     except msgspec.DecodeError as error:
         raise ValueError(" ".join(str(error).split())) from None
 
