@@ -1,7 +1,8 @@
 """The checks that a connector passes on its way to a preview or a publish.
 
 Each is an adapter behind `model.Check`: of rules of ours, or of a scanner. The worker runs them one
-by one and writes a report entry for each; `connectory validate --all` runs the same ones.
+by one and writes a report entry for each; `connectory validate --all` runs the same ones. Which
+scanners, and why: docs/decisions/0016-scanners-and-policy.md.
 """
 
 import os
