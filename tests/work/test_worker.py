@@ -29,7 +29,7 @@ def _without_effects(database):
 
 def effect(connection, what: str, work) -> None:
     """Leave a trace that cannot be overwritten."""
-    row = {"at": 0, "actor": "test", "action": what, "subject": work.id, "details": "{}"}
+    row = {"at": 0, "actor": "test", "action": what[:64], "subject": work.id, "details": "{}"}
     connection.execute(audit.insert().values(row))
 
 
@@ -220,6 +220,19 @@ def test_what_cannot_be_mended_by_trying_again_fails_at_once(database, clock):
     assert effects(database, made) == ["gave up: the file is not there"]
 
 
+def test_any_text_can_be_told_of_a_fault(database, clock):
+    def during(_lease, _step):
+        raise WorkFailed("a name with \0, \udc80 and \u2028: " + "long " * 10_000)
+
+    made = queue(database)
+    with working(worker(database, clock, {"test": Steps(during)})):
+        ended(database, made)
+    told = found(database, made).last_error
+    assert told.startswith("a name with \ufffd, ? and \u2028: long long")
+    assert len(told) < 5_000
+    assert found(database, made).attempt == 1
+
+
 def test_work_is_not_failed_where_its_subject_cannot_be_told(database, clock, caplog):
     broken = [True]
 
@@ -321,6 +334,32 @@ def test_a_step_that_does_not_end_before_the_stop_is_given_back(database, clock)
         block.go_on.set()  # and now the first one's result comes
         time.sleep(0.1)
     assert effects(database, made) == [*STEPS, "done"]
+
+
+@ON_POSTGRESQL
+def test_a_worker_stops_though_the_database_hangs(database, clock):
+    block = Blocking()
+    made = queue(database)
+    node = worker(database, clock, {"test": Steps(block)})
+    node.start()
+    assert block.reached.wait(5)
+    with database.write() as connection:
+        connection.execute(sqlalchemy.text("LOCK TABLE work IN ACCESS EXCLUSIVE MODE"))
+        began = time.monotonic()
+        node.stop(0.1)
+        assert time.monotonic() - began < 5
+        block.go_on.set()
+    until(lambda: state(database, made) != "running")
+
+
+def test_much_work_is_cancelled_and_the_rest_goes_on(database, clock):
+    made = [queue(database) for _ in range(120)]
+    with database.write() as connection:
+        for work in made[1:]:
+            store.request_cancel(connection, work.id, now=clock())
+    with working(worker(database, clock, {"test": Steps()})):
+        until(lambda: {state(database, work) for work in made} == {"cancelled", "done"}, 20)
+    assert [state(database, work) for work in made].count("cancelled") == 119
 
 
 def test_work_of_a_node_that_died_is_taken_over_at_the_step_it_had_reached(database, clock):

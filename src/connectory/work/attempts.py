@@ -20,6 +20,9 @@ from connectory.work.model import (
 
 log = logging.getLogger(__name__)
 
+#: Characters of what a fault says that are kept.
+_LONGEST_ERROR = 4_000
+
 
 class Attempts:
     """Runs handlers and records how they ended."""
@@ -51,7 +54,7 @@ class Attempts:
         if work.cancel_requested:
             return Cancelled()
         if work.failures >= MOST_FAILURES:
-            return WorkFailed(work.last_error or "every attempt has failed")
+            return WorkFailed(work.last_error)
         try:
             self._handlers[work.kind].run(work, lease)
             if not lease.ended:
@@ -77,9 +80,9 @@ class Attempts:
             case Cancelled():
                 self._cancel(lease)
             case WorkFailed():
-                self._give_up(lease, str(fault))
+                self._give_up(lease, _told(fault))
             case WorkDelayed():
-                self._try_again(lease, str(fault))
+                self._try_again(lease, _told(fault))
             case _:
                 log.error("work %s met a fault", lease.work.id, exc_info=fault)
                 self._try_again(lease, f"an unexpected fault: {type(fault).__name__}")
@@ -111,6 +114,12 @@ class Attempts:
             self._handlers[work.kind].cancelled(connection, work)
             results.end_cancelled(connection, work.id, work.attempt, now=self._clock())
         _log(lease, "cancelled", "it was asked for")
+
+
+def _told(fault: Exception) -> str:
+    """What a fault says, as far as both databases can keep it."""
+    text = str(fault).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]} …"
 
 
 def _log(lease: Lease, what: str, why: object) -> None:

@@ -24,6 +24,9 @@ from connectory.work.watching import Silences
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 3_600.0
+_GIVING_BACK_SECONDS = 2.0
+#: Between two beats no more is cancelled.
+_CANCELLED_AT_ONCE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,15 +134,8 @@ class Worker:
             runner.join(max(0.0, deadline - time.monotonic()))
         self._ended.set()
         self._attention.set()
-        self._watcher.join(max(1.0, deadline - time.monotonic()))
-        with self._lock:
-            left = list(self._leases.values())
-        for lease in left:
-            lease.interrupt(LeaseLost)
-        with contextlib.suppress(DatabaseUnavailable):
-            for lease in left:
-                with self._database.write() as connection:
-                    results.release(connection, lease.work.id, lease.work.attempt)
+        # Where the database hangs, the leases are left to the others.
+        self._watcher.join(_GIVING_BACK_SECONDS)
 
     @contextlib.asynccontextmanager
     async def working(self, drain_seconds: float) -> AsyncIterator[None]:
@@ -174,6 +170,18 @@ class Worker:
                     log.exception("the worker met a fault")
                 self._told = str(error)
             self._attention.wait(self._pace.poll)
+        with contextlib.suppress(DatabaseUnavailable):
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Release what still runs here: it will not be finished."""
+        with self._lock:
+            left = list(self._leases.values())
+        for lease in left:
+            lease.interrupt(LeaseLost)
+        for lease in left:
+            with self._database.write() as connection:
+                results.release(connection, lease.work.id, lease.work.attempt)
 
     def _beat(self) -> None:
         """Show that we live; hear of work that is cancelled or no longer ours."""
@@ -245,7 +253,10 @@ class Worker:
         with self._database.read() as connection:
             if not claims.is_due(connection, now=self._clock(), kinds=self._kinds, cancelled=True):
                 return
-        while not self._stop.is_set() and (lease := self._claim(cancelled=True)) is not None:
+        for _ in range(_CANCELLED_AT_ONCE):
+            lease = None if self._stop.is_set() else self._claim(cancelled=True)
+            if lease is None:
+                return
             self._make(lease)
 
     def _seek(self) -> None:
@@ -282,6 +293,8 @@ class Worker:
                         return
         except DatabaseUnavailable as error:
             log.warning("work cannot be claimed: %s", error)
+        except Exception:
+            log.exception("work cannot be claimed")
         finally:
             with self._lock:
                 self._runners.discard(own)
