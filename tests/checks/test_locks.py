@@ -178,7 +178,7 @@ BOMBS = {
     "deep dependencies": ("package-lock.json", b'{"dependencies":{"a":' * 100_000),
     "not JSON": ("package-lock.json", b"left-pad@1.0.0"),
     "not UTF-8": ("yarn.lock", b"\xff\xfe\xff"),
-    "too large": ("package-lock.json", b" " * (16 * 2**20 + 1)),
+    "too large": ("package-lock.json", b" " * (8 * 2**20 + 1)),
     "wrong types": ("package-lock.json", b'{"packages": {"node_modules/a": 1}}'),
 }
 

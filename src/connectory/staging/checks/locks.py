@@ -4,6 +4,7 @@ Known are those of npm, Yarn, pnpm, pip, Poetry, uv, PDM and Pipenv. The text is
 decoded into the few fields that are needed, all else is read line by line, and both are linear.
 """
 
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from msgspec import Struct
 from connectory.staging.checks.files import NotAllRead, files, read
 
 #: The largest lock file that is read, in bytes; a thousand packages are half a megabyte.
-MOST_BYTES: Final = 16 * 2**20
+MOST_BYTES: Final = 8 * 2**20
 #: How many locked packages of one tree are looked at.
 MOST_PACKAGES: Final = 50_000
 #: How many lock files of one tree are looked at.
@@ -165,7 +166,7 @@ class _Lines:
 
     def __init__(self, text: bytes) -> None:
         self._of: dict[bytes, int] = {}
-        for number, line in enumerate(text.split(b"\n"), 1):
+        for number, line in enumerate(io.BytesIO(text), 1):
             stripped = line.lstrip()
             if stripped.startswith(b'"'):
                 self._of.setdefault(stripped[1 : stripped.find(b'"', 1)], number)
@@ -194,10 +195,16 @@ def _pipfile(path: str, text: bytes) -> Iterator[Locked]:
                 yield Locked(PYPI, python_name(name), version, path, lines.of(name), development)
 
 
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers, one by one: as a list, millions of them are dear."""
+    for number, line in enumerate(io.StringIO(text), 1):
+        yield number, line.rstrip("\r\n")
+
+
 def _yarn(path: str, text: bytes) -> Iterator[Locked]:
     """Yarn's: version 1, and the later ones, which are YAML of the same shape."""
     name, at = "", 0
-    for number, line in enumerate(text.decode().split("\n"), 1):
+    for number, line in _lines(text.decode()):
         if line and line[0] not in " #":
             name, at = _yarn_name(line), number
         elif name and line.startswith("  version"):
@@ -229,8 +236,8 @@ _PNPM_KEY: Final = re.compile(r"/?(?P<name>(?:@[^/@]+/)?[^/@]+)[/@](?P<version>\
 def _pnpm(path: str, text: bytes) -> Iterator[Locked]:
     """pnpm's: the keys of `packages`, in the spellings of lockfileVersion 5 to 9."""
     inside = False
-    for number, line in enumerate(text.decode().split("\n"), 1):
-        if line and line[0] not in " #\r":
+    for number, line in _lines(text.decode()):
+        if line and line[0] not in " #":
             inside = line.startswith("packages:")
         elif inside and line.startswith("  ") and line[2:3] not in ("", " ", "#"):
             key = _PNPM_KEY.match(line.strip().strip("'\""))
@@ -242,7 +249,7 @@ def _toml(path: str, text: bytes) -> Iterator[Locked]:
     """The tables `[[package]]` of Poetry, uv and PDM: each has its name and version on top."""
     name, at = "", 0
     inside = False
-    for number, line in enumerate(text.decode().split("\n"), 1):
+    for number, line in _lines(text.decode()):
         if line.startswith("["):
             inside = line.startswith("[[package]]")
             name, at = "", number
@@ -263,7 +270,7 @@ _NAMED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def _requirements(path: str, text: bytes) -> Iterator[Locked]:
     """Pip's requirements: what is pinned by `==`."""
     development = re.search(r"dev|test|lint|docs", path.rpartition("/")[2]) is not None
-    for number, line in enumerate(text.decode().split("\n"), 1):
+    for number, line in _lines(text.decode()):
         pinned = _PINNED.match(line)
         if pinned:
             name, version = pinned.groups()
@@ -273,7 +280,7 @@ def _requirements(path: str, text: bytes) -> Iterator[Locked]:
 def unpinned(root: Path, path: str) -> int | None:
     """The first line of a pip requirements file that names a package without its version."""
     text = read(root, path, MOST_BYTES)
-    for number, line in enumerate((text or b"").decode("utf-8", "replace").split("\n"), 1):
+    for number, line in _lines((text or b"").decode("utf-8", "replace")):
         if _NAMED.match(line) and not _PINNED.match(line):
             return number
     return None
