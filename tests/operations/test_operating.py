@@ -48,6 +48,15 @@ def test_metrics_count_requests_by_route_method_and_status(installation: Install
     assert "connectory_database_connections " in text
 
 
+def test_methods_that_somebody_made_up_are_counted_as_one(plain: Installation) -> None:
+    with plain.serving() as server:
+        for number in range(20):
+            assert httpx.request(f"MADE-UP-{number}", f"{server.url}/health").status_code == 405
+        text = httpx.get(f"{server.url}/metrics").text
+    assert "MADE-UP" not in text
+    assert '_count{method="(other)",route="(none)",status="405"} 20.0' in text
+
+
 def test_metrics_count_what_the_cache_lacked(plain: Installation) -> None:
     plain.project("shop")
     credentials = plain.credentials("shop")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from connectory.catalogue import demo
@@ -69,6 +70,18 @@ def test_the_log_is_one_to_read(plain: Installation) -> None:
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.process.wait(30) == 0
         assert " info    stopped" in terminal.read_until(lambda text: "stopped" in text)
+
+
+def test_no_path_can_draw_on_the_terminal(plain: Installation) -> None:
+    port = free_port()
+    plain.settings["CONNECTORY_ACCESS_LOG"] = "all"
+    with contextlib.closing(Terminal(plain, "serve", "--port", str(port))) as terminal:
+        terminal.read_until(lambda text: "serving" in text)
+        httpx.get(f"http://127.0.0.1:{port}/a%1b%5b2J%0ab%c2%9bc")
+        shown = terminal.read_until(lambda text: "404" in text)
+    assert r"GET /a\x1b[2J\nb\x9bc 404" in shown
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown
 
 
 def test_an_import_shows_how_far_it_is(plain: Installation, tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def correlation_ids() -> Callable[[bytes | None], bytes]:
     return choose
 
 
+#: Methods that are counted by name. Anybody can send any other, and each would be a series.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "(other)"
+
+
 class Latencies:
     """A histogram of the seconds that requests took: those of one route, method and status."""
 
@@ -57,5 +62,7 @@ class Measures:
         key = (route, method, status)
         series = self.series.get(key)
         if series is None:
-            series = self.series[key] = Latencies()
+            if method not in _METHODS:
+                key = (route, OTHER_METHOD, status)
+            series = self.series.setdefault(key, Latencies())
         series.add(seconds)

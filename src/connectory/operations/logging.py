@@ -5,6 +5,7 @@ lines hold the path without its query.
 """
 
 import logging
+import re
 import sys
 from typing import IO, Any
 
@@ -15,6 +16,9 @@ from connectory.kernel.clock import to_rfc3339
 
 #: What every record has; anything beyond it was given with `extra` and belongs into the line.
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+#: What would move a terminal's cursor, or begin a line of its own: a path can be anything.
+_control = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class JsonLines(logging.Formatter):
@@ -44,7 +48,8 @@ class ReadableLines(logging.Formatter):
         time = self.formatTime(record, "%H:%M:%S")
         correlation = correlation_id.get()
         trail = f"  [{correlation}]" if correlation else ""
-        line = f"{time} {record.levelname.lower():7} {record.getMessage()}{trail}"
+        message = _control.sub(_escaped, record.getMessage())
+        line = f"{time} {record.levelname.lower():7} {message}{trail}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -59,3 +64,7 @@ def configure(stream: IO[str] | None = None) -> None:
     # Its lines of every connection belong to whoever debugs it.
     logging.getLogger("_granian").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
