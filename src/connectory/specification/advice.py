@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from connectory.specification import relations, schedule
@@ -34,7 +34,7 @@ _PLATFORM_PREFIX: Final = "CONNECT_"
 _SCOPE = re.compile(r"[a-z][a-z0-9_]*(?::\S+)?")
 
 
-def of_text(source: bytes, lines: list[str]) -> Iterator[Fault]:
+def of_text(source: bytes, lines: Sequence[str]) -> Iterator[Fault]:
     """What is odd about the characters of a file."""
     try:
         source.decode()

@@ -5,7 +5,7 @@ default options, on top of libyaml's events. No tag runs anything. Size, nodes, 
 are bounded, whatever the file says.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from connectory.specification.syntax import DocumentFault, fault_of
 
 #: Collections within collections. The official parser runs out of stack near 900.
 MAX_DEPTH: Final = 800
-MAX_NODES: Final = 100_000
+MAX_NODES: Final = 50_000
 #: Uses of one anchor, weighed by the uses within it, as the official parser weighs them.
 MAX_ALIASES: Final = 100
 
@@ -89,6 +89,7 @@ class _Open:
     node: Node
     within: list[_Within]
     is_object: bool
+    is_flow: bool
     key: Node | None = None
     #: Whether the key is the `<<` of YAML 1.1.
     merges: bool = False
@@ -141,7 +142,7 @@ class _Composer:
         self._layout = Layout(lines)
         self.root = Node(Kind.NULL, Position())
         self.ignored_tags: list[tuple[str, Position]] = []
-        self._rules: Sequence[Any] = resolution.CORE
+        self._schema = resolution.CORE
         self._merges = False
         self._open: list[_Open] = []
         self._anchors: dict[str, _Anchor] = {}
@@ -163,7 +164,7 @@ class _Composer:
             self._begin(event)
         elif isinstance(event, yaml.CollectionEndEvent):
             self._layout.end(event)
-            self._end()
+            self._end(event)
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
         elif isinstance(event, yaml.DocumentStartEvent):
@@ -179,9 +180,10 @@ class _Composer:
                 "a second document starts here",
                 "Source contains multiple documents; please use YAML.parseAllDocuments()"
                 f" at line {at.line}, column {at.column}",
+                hint="take out what follows, or the `---` before it",
             )
         if event.version == (1, 1):
-            self._rules = resolution.YAML_1_1
+            self._schema = resolution.YAML_1_1
             self._merges = True
 
     def _scalar(self, event: Any) -> None:
@@ -190,13 +192,13 @@ class _Composer:
         kind: Kind = Kind.STRING
         value: Value = text
         if event.tag is not None:
-            found = resolution.tagged(text, event.tag, self._rules)
+            found = self._schema.tagged(text, event.tag)
             if found is None:
                 self.ignored_tags.append((event.tag, position))
             else:
                 kind, value = found
         elif not event.style:
-            kind, value = resolution.plain(text, self._rules)
+            kind, value = self._schema.plain(text)
         node = Node(kind, position, value)
         self._anchored(event.anchor, node)
         merge = self._merges and not event.style and text == "<<"
@@ -215,10 +217,16 @@ class _Composer:
                 self.ignored_tags.append((event.tag, node.position))
         within: list[_Within] = []
         self._anchored(event.anchor, node, within)
-        self._open.append(_Open(node, within, is_object=kind is Kind.OBJECT))
+        self._open.append(
+            _Open(node, within, is_object=kind is Kind.OBJECT, is_flow=event.flow_style)
+        )
 
-    def _end(self) -> None:
+    def _end(self, event: Any) -> None:
         done = self._open.pop()
+        start = done.node.position
+        if done.is_flow and event.end_mark.line + 1 == start.line:
+            length = event.end_mark.column + 1 - start.column
+            done.node.position = Position(start.line, start.column, length)
         for source, position in done.merged:
             _merge(done.node, source, position)
         done.node.entries = _in_order_of_javascript(done.node.entries)
@@ -233,6 +241,7 @@ class _Composer:
                 position,
                 f"the alias `*{event.anchor}` has no anchor before it",
                 f"Unresolved alias (the anchor must be set before the alias): {event.anchor}",
+                hint=f"put `&{event.anchor}` before what it stands for",
             )
         anchor.uses += 1
         anchor.weight = anchor.weight or self._weight(anchor)
@@ -298,6 +307,7 @@ def _refuse_repeated(parent: _Open, key: Node) -> None:
                 at,
                 f"the key `{_spelled(key)}` is there twice",
                 f"Map keys must be unique at line {at.line}, column {at.column}",
+                hint="keep one of them",
             )
         parent.seen.add(identity)
 

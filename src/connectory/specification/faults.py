@@ -113,20 +113,19 @@ def rendered(fault: Fault, path: str, line: str) -> str:
 
 
 def visible(text: str) -> str:
-    """A text whose every character can be seen: control characters are written as escapes.
+    """A text whose every character can be seen: all others are written as escapes.
 
-    Also those that turn the direction of writing, end lines, are unassigned or private.
+    Those are control characters, also those that turn the direction of writing or end lines,
+    blanks that are not the ordinary one, and what is private or unassigned.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
-    return "".join(map(_visible, text))
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 
-def _visible(character: str) -> str:
-    category = unicodedata.category(character)
-    if category[0] == "C" or category in ("Zl", "Zp"):
-        return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"\\u{ord(character):04x}"  # noqa: PLR2004
-    return character
+def _escaped(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"  # noqa: PLR2004
 
 
 def _cut(line: str, at: Position) -> tuple[str, str, str]:

@@ -2,10 +2,11 @@
 
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from connectory.specification import advice, characters, checking, document, model
-from connectory.specification.faults import Fault, Position, Severity
+from connectory.specification.faults import Fault, Position
 from connectory.specification.rules import fault
 from connectory.specification.syntax import DocumentFault
 
@@ -43,26 +44,31 @@ def read(source: bytes) -> Reading:
         told = f"the file has {len(source):,} bytes, more than {MAX_BYTES:,}"
         return Reading(None, (fault("size", "", Position(), told),))
     text = characters.decoded(source)
-    lines = characters.lines(text)
-    odd = tuple(advice.of_text(source, lines))
+    lines = tuple(characters.lines(text))
+    specification, faults = _judged(text)
+    found = (*faults[: checking.MAX_FAULTS], *advice.of_text(source, lines))
+    return Reading(specification, tuple(_within(each, len(lines)) for each in found), lines)
+
+
+def _judged(text: str) -> tuple[model.Specification | None, list[Fault]]:
     try:
         composed = document.compose(text)
         faults, valid = checking.check(composed.root)
-        if not valid:
-            return Reading(None, (*faults, *odd), tuple(lines))
-        faults += advice.of_document(composed)
     except DocumentFault as error:
-        broken = fault(error.rule, "", error.position, error.message, error.hint, error.official)
-        return Reading(None, (broken, *odd), tuple(lines))
-    specification = model.from_document(composed.root)
-    return Reading(specification, (*faults[: checking.MAX_FAULTS], *odd), tuple(lines))
+        at = error.position
+        return None, [fault(error.rule, "", at, error.message, error.hint, error.official)]
+    if not valid:
+        return None, faults
+    return model.from_document(composed.root), [*faults, *advice.of_document(composed)]
+
+
+def _within(told: Fault, lines: int) -> Fault:
+    """A fault at the end of the file, where libyaml sees one more line, on its last line."""
+    if told.position.line <= lines:
+        return told
+    return msgspec.structs.replace(told, position=Position(lines, 1))
 
 
 def unreadable(rule: str, message: str, hint: str = "") -> Reading:
     """What is read where there is no file to read."""
     return Reading(None, (fault(rule, "", Position(), message, hint),))
-
-
-def has_errors(faults: tuple[Fault, ...]) -> bool:
-    """Whether one of the faults is an Error."""
-    return any(each.severity is Severity.ERROR for each in faults)

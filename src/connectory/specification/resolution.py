@@ -8,6 +8,7 @@ import enum
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 Value = str | int | float | bool | None
 
@@ -28,11 +29,9 @@ class Kind(enum.StrEnum):
 
 
 Resolved = tuple[Kind, Value]
-_Rule = tuple[str, re.Pattern[str], Callable[[str], Resolved]]
+_Rule = tuple[str, str, Callable[[str], Resolved]]
 
 _TAG = "tag:yaml.org,2002:"
-#: Only what matches at once and whole is looked at further; a text of words is none of these.
-_MAY_BE_PLAIN = re.compile(r"[-+.0-9~<]|[a-zA-Z]{1,5}\Z|\Z")
 
 
 def _number(text: str) -> Resolved:
@@ -84,13 +83,13 @@ def _constant(kind: Kind, value: Value) -> Callable[[str], Resolved]:
 
 
 def _rule(tag: str, pattern: str, read: Callable[[str], Resolved]) -> _Rule:
-    return _TAG + tag, re.compile(rf"(?:{pattern})\Z", re.ASCII), read
+    return _TAG + tag, pattern, read
 
 
 _NULL = _rule("null", r"~|[Nn]ull|NULL|", _constant(Kind.NULL, None))
 _INFINITE = _rule("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", _number)
 
-CORE: Sequence[_Rule] = (
+_CORE: Sequence[_Rule] = (
     _NULL,
     _rule("bool", r"[Tt]rue|TRUE", _constant(Kind.BOOLEAN, True)),
     _rule("bool", r"[Ff]alse|FALSE", _constant(Kind.BOOLEAN, False)),
@@ -102,7 +101,7 @@ CORE: Sequence[_Rule] = (
     _rule("float", r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)", _number),
 )
 
-YAML_1_1: Sequence[_Rule] = (
+_YAML_1_1: Sequence[_Rule] = (
     _NULL,
     _rule("bool", r"Y|y|[Yy]es|YES|[Tt]rue|TRUE|[Oo]n|ON", _constant(Kind.BOOLEAN, True)),
     _rule("bool", r"N|n|[Nn]o|NO|[Ff]alse|FALSE|[Oo]ff|OFF", _constant(Kind.BOOLEAN, False)),
@@ -136,25 +135,37 @@ _COLLECTIONS = (_TAG + "set", _TAG + "omap")
 _KNOWN = {_TAG + name for name in ("str", "map", "seq", "pairs", "merge")} | {"!"}
 
 
-def plain(text: str, rules: Sequence[_Rule]) -> Resolved:
-    """What a scalar without quotes and without a tag is."""
-    if _MAY_BE_PLAIN.match(text):
-        for _, pattern, read in rules:
-            if pattern.match(text):
+class Schema:
+    """What scalars are in one version of YAML."""
+
+    def __init__(self, rules: Sequence[_Rule]) -> None:
+        self._rules = [(tag, re.compile(rf"(?:{p})\Z"), read) for tag, p, read in rules]
+        # All in one: most texts are none of these, and are asked once.
+        self._any = re.compile(
+            rf"(?:{'|'.join(f'({pattern})' for _, pattern, _ in rules)})\Z"
+        ).match
+
+    def plain(self, text: str) -> Resolved:
+        """What a scalar without quotes and without a tag is."""
+        found = self._any(text)
+        if found is None or found.lastindex is None:
+            return Kind.STRING, text
+        return self._rules[found.lastindex - 1][2](text)
+
+    def tagged(self, text: str, tag: str) -> Resolved | None:
+        """What a scalar with a tag is; None where the tag makes no sense and is passed over."""
+        if tag in _KNOWN:
+            return Kind.STRING, text
+        for name, pattern, read in self._rules:
+            if name == tag and pattern.match(text):
                 return read(text)
-    return Kind.STRING, text
+        if tag in _CONVERTED and tag not in _COLLECTIONS:
+            return _CONVERTED[tag], None
+        return None
 
 
-def tagged(text: str, tag: str, rules: Sequence[_Rule]) -> Resolved | None:
-    """What a scalar with a tag is; None where the tag makes no sense and is passed over."""
-    if tag in _KNOWN:
-        return Kind.STRING, text
-    for name, pattern, read in rules:
-        if name == tag and pattern.match(text):
-            return read(text)
-    if tag in _CONVERTED and tag not in _COLLECTIONS:
-        return _CONVERTED[tag], None
-    return None
+CORE: Final = Schema(_CORE)
+YAML_1_1: Final = Schema(_YAML_1_1)
 
 
 def collection(kind: Kind, tag: str) -> tuple[Kind, bool]:

@@ -44,7 +44,7 @@ YAML: Final = _errors(
     alias="An alias has its anchor before it.",
     alias_count="Aliases repeat an anchor no more than 100 times, counted with those within it.",
     depth="Values are nested at most 800 levels deep.",
-    size="The file has at most 1 MiB and 100,000 values, aliases counted as what they stand for.",
+    size="The file has at most 1 MiB and 50,000 values, aliases counted as what they stand for.",
 )
 #: What stands in it, one value at a time.
 SHAPE: Final = _errors(
@@ -108,11 +108,11 @@ STRUCTURE: Final = {
         folder_empty="The folder of an application has files.",
         package_json="`package.json` is a JSON object, and its `scripts` are texts.",
         start_script="A service, event or job application in Node has a script `start`.",
-        script_missing="What `postDeploy` and `preUndeploy` run with npm, yarn or pnpm is in the"
-        " `scripts` of `package.json`.",
-        python_project="`pyproject.toml` is TOML.",
+        python_project="`pyproject.toml` is TOML, and `requirements.txt` can be read.",
     ),
     **_warnings(
+        script_missing="What `postDeploy` and `preUndeploy` run with npm, yarn or pnpm is in the"
+        " `scripts` of `package.json`; a script that fails makes a Warning of the deployment.",
         start_implied="A script `start` says how a Node application starts; without it Node starts"
         " `main`, `server.js` or `index.js`.",
         build_script="An assets or Merchant Center application in Node has a script `build` or"

@@ -34,15 +34,16 @@ def advice(schedule: str) -> Iterator[Advice]:
     if _WORD.fullmatch(schedule):
         return
     fields = schedule.split(" ")
-    parsed = [[_ITEM.fullmatch(item) for item in field.split(",")] for field in fields]
-    if len(fields) != len(_FIELDS) or not all(all(items) for items in parsed):
+    items = [dict.fromkeys(field.split(",")) for field in fields[: len(_FIELDS)]]
+    parsed = [[_ITEM.fullmatch(item) for item in field] for field in items]
+    if len(fields) != len(_FIELDS) or not all(all(field) for field in parsed):
         hint = "five fields with one blank between, or one of `@daily` and its like"
         yield "schedule-text", "there is more here than a schedule", hint
         return
     values: list[set[int]] = []
-    for (name, low, high), items in zip(_FIELDS, parsed, strict=True):
+    for (name, low, high), matches in zip(_FIELDS, parsed, strict=True):
         found: set[int] = set()
-        for item in filter(None, items):
+        for item in filter(None, matches):
             yield from _range_advice(name, low, high, item)
             found |= _values(low, high, item)
         values.append(found)
