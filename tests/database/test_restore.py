@@ -218,12 +218,12 @@ def compress(lines: Sequence[bytes]) -> bytes:
         b"PGDMP\x01\x0e",
         b"SQLite format 3\0",
         b'{"format":"connectory-backup","number":1}\n',
-        gzip.compress(b""),
-        gzip.compress(b"a text\n"),
-        gzip.compress(b"[1]\n"),
-        gzip.compress(b"[" * 100_000),
-        gzip.compress(b'{"format":"another","number":1}\n'),
-        gzip.compress(b"\xff\xfe\n"),
+        gzip.compress(b"", mtime=0),
+        gzip.compress(b"a text\n", mtime=0),
+        gzip.compress(b"[1]\n", mtime=0),
+        gzip.compress(b"[" * 100_000, mtime=0),
+        gzip.compress(b'{"format":"another","number":1}\n', mtime=0),
+        gzip.compress(b"\xff\xfe\n", mtime=0),
     ],
 )
 def test_a_file_that_is_no_backup(target: Database, content: bytes) -> None:
