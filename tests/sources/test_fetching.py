@@ -287,3 +287,44 @@ def test_every_refusal_is_a_source_error_with_a_sentence(origin: Origin, sources
             sources.fetch(at(tag, url), PROJECT)
         assert refused.value.reason == str(refused.value)
         assert "\n" not in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ("git version 2.36.9", "too old"),
+        ("git version 1.99", "too old"),
+        ("what?", "too old"),
+        ("git version 2.37.0", None),
+        ("git version 10.0 (Apple Git-1)", None),
+    ],
+)
+def test_a_git_that_cannot_be_held_to_an_address_is_not_used(
+    make_sources: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    why: str | None,
+):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "git").write_text(
+        f"#!/bin/sh\n[ \"$1\" = version ] && echo '{version}' || exit 7\n"
+    )
+    (programs / "git").chmod(0o755)
+    (tmp_path / "mirror" / "acme" / "connector.git").mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+
+    with pytest.raises(SourceError, match=why or "does not answer as a git repository"):
+        make_sources().fetch(at("v1"), PROJECT)
+
+
+def test_a_machine_without_git_is_told_when_git_is_needed(
+    make_sources: Make, mirror: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (mirror / "acme" / "connector.git").mkdir()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    sources = make_sources()
+
+    with pytest.raises(SourceError, match="git is not installed"):
+        sources.fetch(at("v1"), PROJECT)

@@ -12,7 +12,8 @@ to; a trailer that says that nothing is missing.
 A table's digest is the sum, modulo 2^256, of the SHA-256 hashes of its rows as lines. Databases
 hand rows out in orders of their own and a sum does not mind, so a restore can read back what it
 wrote and compare. `alembic_version` is left out, because a restore makes the schema, and `feed`,
-because it begins a new epoch. Of secrets and tokens there are hashes in it, as in the database.
+because it begins a new epoch. Of secrets and tokens there are hashes in it, as in the database; of
+those that the server needs again what `connectory.database.secrets` sealed, without the keys.
 """
 
 import gzip

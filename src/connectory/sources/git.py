@@ -5,7 +5,9 @@ of memory and of the size of a file, and a process group that is killed with it.
 """
 
 import contextlib
+import functools
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -48,6 +50,9 @@ _OPTIONS = (
 #: Hostile packs make git ask for memory that it then does not get.
 _MEMORY_KILOBYTES = 2 * 2**20
 _LIMITED = 'ulimit -v "$1" 2>/dev/null; ulimit -f "$2"; ulimit -c 0; shift 2; exec "$@"'
+#: The first version that heeds `http.curloptResolve`.
+_OLDEST = (2, 37)
+_VERSION_SECONDS = 10
 _MOST_ERRORS = 16 * 2**10
 _CHUNK = 2**17
 #: How often a process is looked after while it says nothing.
@@ -135,10 +140,6 @@ class Git:
     """Runs git commands with limits."""
 
     def __init__(self, *, file_bytes: int) -> None:
-        command = shutil.which("git")
-        if command is None:
-            raise SourceError("git is not installed on the server: the operator must install it")
-        self._command = command
         self._blocks = str(file_bytes // 512 + 1)
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -156,6 +157,29 @@ class Git:
             "GIT_TERMINAL_PROMPT": "0",
             "SSH_ASKPASS_REQUIRE": "never",
         }
+
+    @functools.cached_property
+    def _command(self) -> str:
+        """The git command, if it is one that can be held to pinned addresses.
+
+        Raises:
+            SourceError: there is none.
+        """
+        command = shutil.which("git")
+        if command is None:
+            raise SourceError("git is not installed on the server: its operator must install it")
+        done = subprocess.run(  # noqa: S603 - no argument of others
+            [command, "version"],
+            env=self._environment,
+            capture_output=True,
+            check=False,
+            timeout=_VERSION_SECONDS,
+        )
+        found = re.match(rb"git version (\d+)\.(\d+)", done.stdout)
+        if found is None or (int(found[1]), int(found[2])) < _OLDEST:
+            wanted = ".".join(map(str, _OLDEST))
+            raise SourceError(f"the server's git is too old: its operator must install {wanted}")
+        return command
 
     @contextlib.contextmanager
     def running(
