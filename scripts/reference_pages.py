@@ -3,8 +3,8 @@
     .venv/bin/python -m scripts.reference_pages
 
 Settings come from `settings.Settings`, commands from click's own help, errors from
-`contract.errors`, endpoints from the endpoint table by way of the OpenAPI document. A test writes
-the pages anew and compares.
+`contract.errors`, endpoints from the endpoint table by way of the OpenAPI document, the rules of
+connect.yaml from `specification.rules`. A test writes the pages anew and compares.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from connectory.database.engine import open_database
 from connectory.http import openapi
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings, variable
+from connectory.specification import rules
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -145,12 +146,46 @@ GET works, HEAD does. Parameters that an endpoint does not know are ignored. Whe
 {_lines(types)}"""
 
 
+def rules_page() -> str:
+    """Every rule of connect.yaml."""
+    groups = (
+        ("The file", "It is YAML 1.2, read as the official validator reads it.", rules.YAML),
+        ("What stands in it", "One value at a time.", rules.SHAPE),
+        ("How its parts fit together", "", rules.RELATIONS),
+        ("Advice", "What the official validator takes, and what is hardly meant.", rules.ADVICE),
+        (
+            "What lies beside it",
+            "Looked at where a folder is validated, not a file alone.",
+            rules.STRUCTURE,
+        ),
+    )
+    sections = [
+        f"## {title}\n\n"
+        + (f"{meaning}\n\n" if meaning else "")
+        + _table(
+            ("Rule", "Severity", "What is asked for"),
+            [(f"`{name}`", rule.severity.value, rule.demand) for name, rule in group.items()],
+        )
+        for title, meaning, group in groups
+    ]
+    return f"""# Validation rules
+
+{_MADE}
+What `connectory validate` and a publish ask of a connector. An Error makes it invalid, a Warning
+does not. [How to validate a connector](../how-to/validate-a-connector.md) shows how a breach is
+told; [what is judged beyond the official validator](
+../decisions/0012-what-is-judged-beyond-the-official-validator.md) says where the line is.
+
+{_lines(sections)}"""
+
+
 #: File in docs/reference → what is in it.
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "errors.md": errors_page,
     "endpoints.md": endpoints_page,
+    "validation-rules.md": rules_page,
 }
 
 

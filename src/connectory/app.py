@@ -23,8 +23,8 @@ from connectory.operations import endpoints as operations_endpoints
 from connectory.operations.metrics import Metrics, Reading
 from connectory.operations.readiness import Readiness
 from connectory.settings import Settings
-from connectory.specification import endpoints as specification_endpoints
 from connectory.sources.service import Sources
+from connectory.specification import endpoints as specification_endpoints
 from connectory.staging import endpoints as staging_endpoints
 from connectory.staging.checks import checks
 from connectory.staging.model import Kind

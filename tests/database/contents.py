@@ -13,12 +13,20 @@ from connectory.catalogue.importing import import_connectors
 from connectory.database import feed
 from connectory.database.backup import TABLES
 from connectory.database.engine import Database
-from connectory.database.tables import connector_versions, connectors
+from connectory.database.tables import (
+    connector_versions,
+    connectors,
+    connectors_staged,
+    git_credentials,
+    operators,
+)
 from connectory.http.access import Grant
 from connectory.identity import store
 from connectory.identity.administration import Administration
 from connectory.kernel import ids
 from connectory.kernel.clock import DAY, HOUR, system_clock
+from connectory.work import claims, results
+from connectory.work import store as work
 from tests.harness import Credentials, connector
 
 NAMES = ("Größe", "quotes \" ' \\ and %", "emoji 🧾\u2028", "tab\tand\nline", "ÅÄÖ" * 100)
@@ -63,6 +71,8 @@ def fill(database: Database) -> Known:
     lines.append(connector("own", private=True, owner="europe-west1.gcp:shop"))
     import_lines(database, lines)
     import_lines(database, [lines[0] | {"name": "Größe, second version"}])
+    _fill_work(database, now)
+    _fill_staging(database, now)
     return Known(
         client=Credentials(rotated.client_id, rotated.client_secret),
         older=Credentials(first.client_id, first.client_secret),
@@ -70,6 +80,47 @@ def fill(database: Database) -> Known:
         token=token,
         revoked_token=revoked_token,
     )
+
+
+def _fill_work(database: Database, now: int) -> None:
+    """Work that is queued, was tried, runs, and is done."""
+    with database.write() as connection:
+        for text in NAMES:
+            work.enqueue(
+                connection,
+                kind="publish",
+                subject=ids.new_id(),
+                project="europe-west1.gcp:shop",
+                payload={"text": text},
+                now=now,
+            )
+        running, tried, done = (
+            claims.claim(connection, owner="node", now=now, kinds=["publish"], per_project=9)
+            for _ in range(3)
+        )
+        assert running is not None
+        assert tried is not None
+        assert done is not None
+        results.advance(connection, running.id, running.attempt, "fetch", {"name": NAMES[1]})
+        results.retry(connection, tried.id, tried.attempt, error=NAMES[2], run_at=now + HOUR)
+        results.finish(connection, done.id, done.attempt, now=now)
+        work.request_cancel(connection, tried.id, now=now)
+
+
+def _fill_staging(database: Database, now: int) -> None:
+    """Rows as they are stored: it is the backup that is under test, not what they mean."""
+    with database.write() as connection:
+        for number, name in enumerate(NAMES):
+            row = {"id": ids.new_id(), "key": f"staged-{number}" if number else None, "version": 1}
+            row |= {"project": "europe-west1.gcp:shop", "status": "Draft"}
+            row |= {"document": json.dumps({"name": name}), "created_at": now}
+            connection.execute(connectors_staged.insert().values(row | {"last_modified_at": now}))
+            row = {"id": ids.new_id(), "project": "europe-west1.gcp:shop", "prefix": name}
+            row |= {"username": name, "kind": "token", "sealed": name, "created_at": now}
+            connection.execute(git_credentials.insert().values(row))
+        for name, revoked_at in (("ann", None), ("bob", now)):
+            row = {"name": name, "digest": ids.digest(name), "created_at": now}
+            connection.execute(operators.insert().values(row | {"revoked_at": revoked_at}))
 
 
 def _grant(connection: sqlalchemy.Connection, client_id: str, now: int) -> Grant:

@@ -12,15 +12,21 @@ import pytest
 from connectory import app
 from connectory.catalogue.demo import import_demo_catalogue
 from connectory.catalogue.importing import import_connectors
+from connectory.contract.connectors import Creator, Repository
 from connectory.contract.scalars import Region
 from connectory.contract.scopes import Permission
+from connectory.contract.staged import ConnectorStagedDraft
 from connectory.database import migration
 from connectory.database.engine import Database, open_database
 from connectory.http.table import Endpoint
 from connectory.identity.administration import Administration
+from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
+from connectory.staging import store
+from connectory.staging.model import Declared, created
 from tests.harness import Credentials, Installation, Server, connector
+from tests.staging.repositories import Repositories
 
 #: The Project that the private Connector belongs to, and one that it does not exist for.
 OWN, FOREIGN = "own-project", "foreign-project"
@@ -81,6 +87,24 @@ class Described:
     tokens: Mapping[tuple[str, Permission], str]
     #: What `/openapi.json` says.
     document: dict[str, Any]
+    #: The one that the server serves, too.
+    database: Database
+    repositories: Repositories
+
+    def new_draft(self) -> dict[str, str]:
+        """A new ConnectorStaged of OWN: its `id` and its `key`, both of a length of their own."""
+        id_ = ids.new_id()
+        draft = ConnectorStagedDraft(
+            key=f"key-{id_}",
+            name="Draft",
+            creator=Creator(email="connect@acme.example"),
+            repository=Repository(url=self.repositories.url(), tag="v1.0.0"),
+        )
+        declared = Declared(commit="0" * 40)
+        subject = created(draft, declared, id_=id_, project=f"{REGION}:{OWN}", now=system_clock())
+        with self.database.write() as connection:
+            store.add(connection, subject)
+        return {"id": id_, "key": f"key-{id_}"}
 
     @property
     def client(self) -> Credentials:
@@ -104,12 +128,14 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
         import_connectors(database, lines, actor="command:tests", now=system_clock(), fault=print)
         import_demo_catalogue(database, actor="command:tests", now=system_clock())
         endpoints = app.compose(Settings(data=data), database, system_clock).endpoints
+        repositories = Repositories(data.parent / "repositories", "acme")
+        repositories.tag("v1.0.0")
+        with Installation(data, settings=repositories.settings).serving() as server:
+            tokens = {name: server.token(client) for name, client in clients.items()}
+            document = httpx.get(f"{server.url}/openapi.json").json()
+            yield Described(server, endpoints, clients, tokens, document, database, repositories)
     finally:
         database.close()
-    with Installation(data).serving() as server:
-        tokens = {name: server.token(client) for name, client in clients.items()}
-        document = httpx.get(f"{server.url}/openapi.json").json()
-        yield Described(server, endpoints, clients, tokens, document)
 
 
 def _clients(database: Database) -> dict[tuple[str, Permission], Credentials]:

@@ -1,7 +1,7 @@
 """What holds for every endpoint of the table, whichever it is: the tests walk it.
 
-A new endpoint is walked without a word here, unless it has a parameter or a form field that nothing
-in `ARGUMENTS` and `FORM` gives a value to.
+A new endpoint is walked without a word here, unless it has a parameter, a form field or a body that
+nothing in `ARGUMENTS`, `FORM` and `body_of` gives a value to.
 """
 
 import itertools
@@ -15,6 +15,7 @@ import pytest
 
 from connectory.contract.errors import AuthenticationError
 from connectory.contract.scopes import Permission
+from connectory.contract.staged import ConnectorStagedDraft, ConnectorUpdate
 from connectory.http.bodies import FORM as FORM_TYPE
 from connectory.http.table import Endpoint
 from connectory.identity.model import RESERVED_PROJECT_KEYS
@@ -88,20 +89,46 @@ def operation_of(described: Described, request: httpx.Request) -> dict[str, Any]
     return None
 
 
-def path_of(endpoint: Endpoint) -> str:
-    return endpoint.path.format_map(ARGUMENTS)
+def path_of(described: Described, endpoint: Endpoint) -> str:
+    """A path that leads to something; of ConnectorStaged, to one that nobody has changed yet."""
+    drafts = endpoint.path.startswith("/connectors/drafts/")
+    return endpoint.path.format_map(ARGUMENTS | (described.new_draft() if drafts else {}))
+
+
+def body_of(described: Described, endpoint: Endpoint) -> dict[str, Any]:
+    """A good body, as httpx takes it."""
+    if endpoint.body is None:
+        return {}
+    if endpoint.body_type == FORM_TYPE:
+        names = endpoint.body.__struct_fields__
+        return {"data": {name: FORM[name] for name in names if name in FORM}}
+    if endpoint.body is ConnectorUpdate:
+        return {"json": {"version": 1, "actions": []}}
+    assert endpoint.body is ConnectorStagedDraft, "say here what a body of this endpoint is"
+    return {
+        "json": {
+            "name": "Draft",
+            "creator": {"email": "connect@acme.example"},
+            "repository": {"url": described.repositories.url(), "tag": "v1.0.0"},
+        }
+    }
 
 
 def send(
-    api: httpx.Client, endpoint: Endpoint, token: str | None = None, method: str | None = None
+    api: httpx.Client,
+    described: Described,
+    endpoint: Endpoint,
+    token: str | None = None,
+    method: str | None = None,
 ) -> httpx.Response:
     """A good request, with a token or without."""
     headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-    form = None
-    if endpoint.body is not None:
-        assert endpoint.body_type == FORM_TYPE, "say here what a JSON body of this endpoint is"
-        form = {name: FORM[name] for name in endpoint.body.__struct_fields__ if name in FORM}
-    return api.request(method or endpoint.method, path_of(endpoint), data=form, headers=headers)
+    return api.request(
+        method or endpoint.method,
+        path_of(described, endpoint),
+        headers=headers,
+        **body_of(described, endpoint),
+    )
 
 
 def guarded(described: Described) -> list[Endpoint]:
@@ -125,7 +152,7 @@ def test_a_token_reaches_as_far_as_its_scope_and_its_project(
     for endpoint, project, permission in itertools.product(
         guarded(described), (OWN, FOREIGN), Permission
     ):
-        answer = send(api, endpoint, described.tokens[project, permission])
+        answer = send(api, described, endpoint, described.tokens[project, permission])
         refused = project == FOREIGN and "projectKey" in endpoint.parameters
         expected = endpoint.success[0]
         if refused or permission not in (endpoint.permissions or ()):
@@ -163,7 +190,7 @@ def test_without_a_token_that_holds_an_answer_is_a_401(
         if authorization is not None:
             value = authorization.replace("{token}", described.token)
             headers["Authorization"] = value.encode("latin-1")
-        answer = api.request(endpoint.method, path_of(endpoint), headers=headers)
+        answer = api.request(endpoint.method, path_of(described, endpoint), headers=headers)
         assert answer.status_code == 401, endpoint.path
         assert answer.json()["error"] == "invalid_token"
         assert answer.headers["www-authenticate"].startswith("Bearer ")
@@ -175,7 +202,9 @@ def test_what_is_open_to_anyone_minds_no_token(described: Described, api: httpx.
     }
     for endpoint in of_anyone(described):
         for token in (None, "garbage", described.token):
-            assert send(api, endpoint, token).status_code == endpoint.success[0], endpoint.path
+            assert send(api, described, endpoint, token).status_code == endpoint.success[0], (
+                endpoint.path
+            )
 
 
 def test_what_takes_a_clients_secret_takes_nothing_else(
@@ -185,13 +214,15 @@ def test_what_takes_a_clients_secret_takes_nothing_else(
     assert endpoints
     for endpoint in endpoints:
         for token in (None, "garbage", described.token):
-            answer = send(api, endpoint, token)
+            answer = send(api, described, endpoint, token)
             assert answer.status_code == 401, endpoint.path
             assert answer.json()["error"] == "invalid_client"
             assert answer.headers["www-authenticate"].startswith("Basic ")
         for client in described.clients.values():
             answer = api.post(
-                path_of(endpoint), data=FORM, auth=(client.client_id, client.client_secret)
+                path_of(described, endpoint),
+                data=FORM,
+                auth=(client.client_id, client.client_secret),
             )
             assert answer.status_code == endpoint.success[0], endpoint.path
 
@@ -201,8 +232,8 @@ def test_head_is_get_without_the_body(described: Described, api: httpx.Client) -
         if endpoint.method != "GET":
             continue
         for token in (None, described.token):
-            get = send(api, endpoint, token)
-            head = send(api, endpoint, token, "HEAD")
+            get = send(api, described, endpoint, token)
+            head = send(api, described, endpoint, token, "HEAD")
             assert head.status_code == get.status_code, endpoint.path
             assert head.content == b""
             assert set(head.headers) == set(get.headers), endpoint.path
@@ -216,7 +247,7 @@ def test_head_is_get_without_the_body(described: Described, api: httpx.Client) -
 def test_other_methods_are_405_and_told_which_there_are(
     described: Described, api: httpx.Client
 ) -> None:
-    paths = {endpoint.path: path_of(endpoint) for endpoint in described.endpoints}
+    paths = {endpoint.path: path_of(described, endpoint) for endpoint in described.endpoints}
     for template, path in paths.items():
         allowed = {each.method for each in described.endpoints if each.path == template}
         allowed |= {"HEAD"} if "GET" in allowed else set()
@@ -236,16 +267,18 @@ def test_an_answer_has_an_entity_tag_where_the_table_says_so(
         if endpoint.method != "GET":
             continue
         headers = {"Authorization": f"Bearer {described.token}"}
-        first = api.get(path_of(endpoint), headers=headers)
+        first = api.get(path_of(described, endpoint), headers=headers)
         assert ("etag" in first.headers) == endpoint.etag, endpoint.path
         if not endpoint.etag:
             continue
         for method in ("GET", "HEAD"):
             known = {"If-None-Match": f'"other", {first.headers["etag"]}'}
-            again = api.request(method, path_of(endpoint), headers=headers | known)
+            again = api.request(method, path_of(described, endpoint), headers=headers | known)
             assert (again.status_code, again.content) == (304, b""), endpoint.path
             assert again.headers["etag"] == first.headers["etag"]
-        changed = api.get(path_of(endpoint), headers=headers | {"If-None-Match": '"other"'})
+        changed = api.get(
+            path_of(described, endpoint), headers=headers | {"If-None-Match": '"other"'}
+        )
         assert changed.content == first.content
 
 
@@ -267,7 +300,7 @@ def test_a_malformed_path_parameter_is_a_400_that_names_it(
 def test_what_an_endpoint_cannot_produce_is_a_406(described: Described, api: httpx.Client) -> None:
     for endpoint in described.endpoints:
         headers = {"Authorization": f"Bearer {described.token}", "Accept": "image/png"}
-        answer = api.request(endpoint.method, path_of(endpoint), headers=headers)
+        answer = api.request(endpoint.method, path_of(described, endpoint), headers=headers)
         assert answer.status_code == 406, endpoint.path
         assert answer.json()["errors"][0]["code"] == "NotAcceptable"
 
@@ -281,12 +314,15 @@ def test_a_body_of_another_type_is_a_415_and_one_too_large_a_413(
         token = {"Authorization": f"Bearer {described.token}"}
         text = {"Content-Type": "text/plain"}
         answer = api.request(
-            endpoint.method, path_of(endpoint), content=b"{}", headers=token | text
+            endpoint.method, path_of(described, endpoint), content=b"{}", headers=token | text
         )
         assert answer.status_code == 415, endpoint.path
         typed = {"Content-Type": endpoint.body_type}
         answer = api.request(
-            endpoint.method, path_of(endpoint), content=b" " * 2**21, headers=token | typed
+            endpoint.method,
+            path_of(described, endpoint),
+            content=b" " * 2**21,
+            headers=token | typed,
         )
         assert answer.status_code == 413, endpoint.path
 
@@ -296,7 +332,7 @@ def test_a_connection_that_a_body_was_left_unread_on_is_not_used_again(
 ) -> None:
     for endpoint in described.endpoints:
         for size in (10, 2**21):
-            refused = api.request("PUT", path_of(endpoint), content=b" " * size)
+            refused = api.request("PUT", path_of(described, endpoint), content=b" " * size)
             assert refused.status_code == 405
             assert refused.headers["connection"] == "close"
             # Were it used again, this would find it ended, or be taken for the rest of the body.
@@ -310,7 +346,7 @@ def test_a_correlation_id_is_taken_over_by_every_answer(
 ) -> None:
     for endpoint in described.endpoints:
         headers = {"X-Correlation-ID": "of-mine/1"}
-        answer = api.request(endpoint.method, path_of(endpoint), headers=headers)
+        answer = api.request(endpoint.method, path_of(described, endpoint), headers=headers)
         assert answer.headers["x-correlation-id"] == "of-mine/1", endpoint.path
 
 

@@ -10,9 +10,13 @@ import pytest
 
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing, SecretKeysError, load_key_ring
-from connectory.database.tables import git_credentials
 from connectory.settings import GitMirrors, Settings
-from connectory.sources.credentials import CredentialError, Credentials
+from connectory.sources.credentials import (
+    CredentialError,
+    Credentials,
+    all_credentials,
+    of_project,
+)
 from connectory.sources.hosts import Hosts
 from connectory.sources.model import RepositoryNotReachable
 from connectory.sources.service import Sources
@@ -237,37 +241,45 @@ def test_a_key_with_a_passphrase_is_refused(own_database: Database, tmp_path: Pa
         )
 
 
-def test_commands_add_list_and_remove_and_never_show_the_secret(
-    installation: Installation, database: Database, tmp_path: Path
-):
+def test_a_credential_replaces_one_of_the_same_project_and_prefix(database: Database, data: Path):
+    first = add(database, data, "https://github.com/acme/")
+    second = add(database, data, "https://GitHub.com/acme")
+    other = add(database, data, "https://github.com/acme", project=OTHER_PROJECT)
+
+    with database.write() as connection:
+        keeper = Credentials(connection, actor="test", now=0)
+        assert {each.id for each in all_credentials(connection)} == {second.id, other.id}
+        assert keeper.remove(second.id).project == PROJECT
+        with pytest.raises(CredentialError, match="there is no git credential"):
+            keeper.remove(first.id)
+        assert [each.id for each in of_project(connection, OTHER_PROJECT)] == [other.id]
+
+
+def test_commands_add_list_and_remove_and_never_show_the_secret(tmp_path: Path):
+    installation = Installation(tmp_path / "data")
     project = installation.project("shop")
     secret = tmp_path / "token"
     secret.write_text(f"{TOKEN}\n")
     options = ("--project", "shop", "--prefix", "https://github.com/acme/")
 
     added = installation.run_json("git-credential", "add", *options, "--token-file", str(secret))
-    again = installation.run_json("git-credential", "add", *options, "--token-file", str(secret))
-    listed = installation.run_json("git-credential", "list")
+    listed = installation.run("git-credential", "list").stdout
+    installation.run("git-credential", "remove", added["id"])
 
     assert (added["project"], added["prefix"]) == (project, "https://github.com/acme")
-    assert [each["id"] for each in listed] == [again["id"]]
-    with database.read() as connection:
-        row = connection.execute(git_credentials.select()).mappings().one()
-    assert TOKEN not in json.dumps(dict(row))
-    ring = (installation.data / "secret.keys").stat()
-    assert ring.st_mode & 0o777 == 0o600
-
-    installation.run("git-credential", "remove", again["id"])
-    gone = installation.run("git-credential", "remove", again["id"], expect=1).stderr
-    assert "there is no git credential" in gone
+    assert added["id"] in listed
+    assert (installation.data / "secret.keys").stat().st_mode & 0o777 == 0o600
     acts = installation.run("audit", "--json").stdout
     assert "sources:git-credential:add" in acts
     assert "sources:git-credential:remove" in acts
-    said = installation.run("git-credential", "list").stdout + acts + json.dumps([added, listed])
-    assert TOKEN not in said
+    assert TOKEN not in json.dumps(added) + listed + acts
+    files = [file for file in installation.data.rglob("*") if file.is_file()]
+    assert files
+    assert not any(TOKEN.encode() in file.read_bytes() for file in files)
 
 
-def test_wrong_use_of_the_commands_is_told(installation: Installation, tmp_path: Path):
+def test_wrong_use_of_the_commands_is_told(tmp_path: Path):
+    installation = Installation(tmp_path / "data")
     options = ("--project", "shop", "--prefix", "https://github.com/acme/")
     installation.run("git-credential", "add", *options, expect=2)
     file = tmp_path / "token"

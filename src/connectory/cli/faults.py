@@ -11,6 +11,7 @@ from connectory.identity.model import IdentityError
 from connectory.settings import SettingError
 from connectory.sources.credentials import CredentialError
 from connectory.sources.model import SourceError
+from connectory.staging.checks.policy import PolicyError
 from connectory.work.model import WorkError
 
 EXPECTED = (
@@ -23,6 +24,7 @@ EXPECTED = (
     IdentityError,
     ImportFault,
     OSError,
+    PolicyError,
     SchemaMismatch,
     SecretKeysError,
     SettingError,

@@ -18,14 +18,15 @@ from connectory import __version__
 COMMANDS = {
     "serve": ("serving", "serve", "Run the server: API and OAuth."),
     "worker": ("worker", "worker", "Do background work, without an API."),
+    "validate": ("validating", "validate", "Judge connectors, and say what is wrong and where."),
     "project": ("projects", "project", "Create and list Projects."),
     "client": ("clients", "client", "Create, list, rotate and revoke API Clients."),
-    "import": ("catalogue", "import_", "Publish Connectors in bulk from a JSON lines file."),
     "git-credential": (
         "repositories",
         "git_credential",
         "Add, list and remove what opens private git repositories.",
     ),
+    "import": ("catalogue", "import_", "Publish Connectors in bulk from a JSON lines file."),
     "export": ("catalogue", "export", "Write all Connectors to a JSON lines file."),
     "migrate": ("databases", "migrate", "Bring the database to the schema of this program."),
     "backup": ("databases", "backup", "Write a backup, while the server runs."),

@@ -237,7 +237,7 @@ def _success(endpoint: Endpoint) -> Json:
     content: Json = {"schema": {"type": "string"}}
     if struct is not None:
         content = {"schema": schemas.reference(struct)}
-    elif endpoint.produces == "application/json":
+    elif endpoint.produces.endswith(("/json", "+json")):
         content = {"schema": {"type": "object"}}
     if endpoint.example is not None:
         content["example"] = endpoint.example

@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from connectory.staging.checks.model import Result, Source, skipped
+from connectory.specification import FILE_NAME, faults
+from connectory.specification.structure import check_structure
+from connectory.staging.checks.model import (
+    Finding,
+    Result,
+    Severity,
+    Source,
+    concluded,
+    shown,
+    skipped,
+)
 
 
 class StructureCheck:
@@ -13,5 +23,21 @@ class StructureCheck:
 
     def run(self, source: Source) -> Result:
         """Look at a tree."""
-        del source
-        return skipped(self, "the folders of the applications are not looked at yet")
+        try:
+            found = check_structure(source.root, source.specification)
+        except OSError as error:
+            return skipped(self, f"the tree cannot be read: {error.strerror}")
+        return concluded(self, [self._finding(fault) for fault in found])
+
+    def _finding(self, fault: faults.Fault) -> Finding:
+        error = fault.severity is faults.Severity.ERROR
+        hint = f"; {fault.hint}" if fault.hint else ""
+        return Finding(
+            check=self.name,
+            rule=fault.rule,
+            severity=Severity.HIGH if error else Severity.LOW,
+            path=FILE_NAME,
+            line=fault.position.line,
+            message=shown(f"{fault.message}{hint}"),
+            error=error,
+        )
