@@ -21,6 +21,9 @@ from connectory.specification.reading import FILE_NAME, MAX_BYTES, Reading, read
 from connectory.specification.rules import fault
 from connectory.specification.tree import FileTooLarge, OutsideTree, Tree
 
+#: A longer `pyproject.toml` is not looked into: the time that a hostile one takes grows with the
+#: square of its keys.
+_PARSED_TOML_BYTES: Final = 8 * 2**10
 #: Files that have every version of a Node application.
 _NODE_LOCKS: Final = (
     "package-lock.json",
@@ -175,7 +178,9 @@ class _Folder:
     def _python(self) -> Iterator[Fault]:
         name = self.application.name
         try:
-            tomllib.loads((self.tree.read(name, "pyproject.toml") or b"").decode())
+            project = self.tree.read(name, "pyproject.toml") or b""
+            if len(project) <= _PARSED_TOML_BYTES:
+                tomllib.loads(project.decode())
             requirements = self.tree.read(name, "requirements.txt") or b""
         except (ValueError, RecursionError, FileTooLarge) as error:
             told = f"its `pyproject.toml` or `requirements.txt` cannot be read: {_first(error)}"

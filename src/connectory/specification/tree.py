@@ -47,9 +47,10 @@ class Tree:
             if error.errno in _NOTHING_THERE:
                 return None
             raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return None
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
             content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
             raise FileTooLarge(f"more than {max_bytes:,} bytes")
