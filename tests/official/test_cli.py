@@ -64,7 +64,6 @@ def test_an_unknown_connector_is_told_as_such(logged_in: Machine) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "connectorstaged list",
         "connectorstaged describe --key plain",
         f"connectorstaged describe --id {PRIVATE['id']}",
         "deployment list",
@@ -72,7 +71,7 @@ def test_an_unknown_connector_is_told_as_such(logged_in: Machine) -> None:
         "deployment logs --key plain",
     ],
 )
-def test_what_is_not_served_yet_is_refused_with_an_id_that_the_log_has(
+def test_what_is_not_there_is_refused_with_an_id_that_the_log_has(
     logged_in: Machine, command: str
 ) -> None:
     told = complaint(logged_in.cli(f"connect {command}"))
