@@ -241,7 +241,10 @@ def test_a_key_with_a_passphrase_is_refused(own_database: Database, tmp_path: Pa
         )
 
 
-def test_a_credential_replaces_one_of_the_same_project_and_prefix(database: Database, data: Path):
+def test_a_credential_replaces_one_of_the_same_project_and_prefix(
+    database: Database, installation: Installation
+):
+    data = installation.data
     first = add(database, data, "https://github.com/acme/")
     second = add(database, data, "https://GitHub.com/acme")
     other = add(database, data, "https://github.com/acme", project=OTHER_PROJECT)
