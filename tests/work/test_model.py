@@ -250,7 +250,7 @@ class Store(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("examples", [12, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [12, pytest.param(100, marks=pytest.mark.long)])
 def test_the_store_does_what_its_model_does(database, examples):
     run_state_machine_as_test(
         lambda: Store(database),
