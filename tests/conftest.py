@@ -41,6 +41,17 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def embedded_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty embedded database at the schema of the program, to be copied."""
+    folder = tmp_path_factory.mktemp("embedded")
+    database = open_database("", folder)
+    migration.migrate(database)
+    database.close()
+    (file,) = folder.iterdir()
+    return file
+
+
 @pytest.fixture
 def installation(
     backend: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -49,6 +60,7 @@ def installation(
     data = tmp_path / "data"
     data.mkdir()
     if backend == "sqlite":
+        shutil.copy(request.getfixturevalue("embedded_database"), data)
         yield Installation(data)
         return
     running: postgresql.PostgreSQL = request.getfixturevalue("postgresql_server")

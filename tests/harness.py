@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.processes import Process
 
 #: The command as an installed user has it.
 COMMAND = str(Path(sys.executable).with_name("connectory"))
@@ -53,7 +56,7 @@ class Credentials:
 class Server:
     """A `connectory serve` process that accepts requests."""
 
-    process: "subprocess.Popen[str]"
+    process: Process
     url: str
     log: Path
 
@@ -110,15 +113,16 @@ class Installation:
         self, *arguments: str, stdin: str | None = None, expect: int | None = 0
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end; `expect` is the exit code it must have."""
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            streams = {name: Path(folder, name) for name in ("stdin", "stdout", "stderr")}
+            streams["stdin"].write_text(stdin or "")
+            process = Process(arguments, environment=self.environment, **streams)
+            try:
+                code = process.wait(300)
+            finally:
+                process.kill()
+            said = {name: streams[name].read_text() for name in ("stdout", "stderr")}
+        done = subprocess.CompletedProcess(arguments, code, **said)
         if expect is not None:
             assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
         return done
@@ -158,15 +162,11 @@ class Installation:
     def start(self, *options: str, settings: dict[str, str] | None = None) -> Server:
         port = free_port()
         log = self.data.parent / f"serve-{port}.log"
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                [COMMAND, "serve", "--port", str(port), *options],
-                env=self.environment | (settings or {}),
-                stdout=subprocess.DEVNULL,
-                stderr=file,
-                stdin=subprocess.DEVNULL,
-                text=True,
-            )
+        process = Process(
+            ("serve", "--port", str(port), *options),
+            environment=self.environment | (settings or {}),
+            stderr=log,
+        )
         server = Server(process, f"http://127.0.0.1:{port}", log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:

@@ -86,7 +86,7 @@ def examples(count: int) -> settings:
 
 
 @given(st.data())
-@examples(120)
+@examples(40)
 def test_a_search_finds_what_the_oracle_finds(data: st.DataObject) -> None:
     check_searches(data)
 
@@ -94,7 +94,7 @@ def test_a_search_finds_what_the_oracle_finds(data: st.DataObject) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @given(st.data())
-@examples(3_000)
+@examples(800)
 def test_a_search_finds_what_the_oracle_finds_many_times_over(data: st.DataObject) -> None:
     check_searches(data)
 
@@ -109,7 +109,7 @@ def check_searches(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@examples(120)
+@examples(40)
 def test_an_index_that_grew_finds_what_a_new_one_finds(data: st.DataObject) -> None:
     catalogue = {each.id: each for each in data.draw(catalogues())}
     index = SearchIndex(catalogue.values())
@@ -128,7 +128,7 @@ def test_an_index_that_grew_finds_what_a_new_one_finds(data: st.DataObject) -> N
 
 
 @given(catalogues())
-@examples(60)
+@examples(25)
 def test_paging_neither_repeats_nor_skips(catalogue: list[Document]) -> None:
     index = SearchIndex(catalogue)
     whole = found(index, Query(text="a", limit=500), PROJECTS[0])[1]

@@ -1,18 +1,16 @@
 """Writers that are at work when the power goes, and what they were told before it went."""
 
-import contextlib
 import json
 import random
-import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Self
 
 import httpx
 
 from tests.crash.catalogues import Line
-from tests.harness import COMMAND, Credentials, Installation, Server
+from tests.harness import Credentials, Installation, Server
+from tests.processes import FedProcess
 
 
 @dataclass
@@ -95,47 +93,6 @@ class TokenWriter(Writer):
         self.acknowledged.revoked_tokens.add(token)
 
 
-class Command:
-    """A command that is given its input bit by bit, and can be killed."""
-
-    def __init__(self, installation: Installation, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [COMMAND, *arguments],
-            env=installation.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave nothing of it behind, however the block ends."""
-        self.kill()
-        with self._process, contextlib.suppress(BrokenPipeError):
-            self.close()
-
-    def give(self, text: bytes) -> None:
-        if text and self._process.stdin is not None:
-            self._process.stdin.write(text)
-            self._process.stdin.flush()
-
-    def close(self) -> None:
-        """Say that there is no more input."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-            self._process.stdin = None
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code and what it said, when it has ended; it gets no more input."""
-        said, _ = self._process.communicate(timeout=60)
-        return self._process.returncode, said.decode()
-
-
 class ClientWriter(Writer):
     """Creates API Clients and revokes some of them, by commands."""
 
@@ -144,7 +101,7 @@ class ClientWriter(Writer):
     ) -> None:
         super().__init__(acknowledged, chance)
         self._installation = installation
-        self._running: Command | None = None
+        self._running: FedProcess | None = None
         self._killed = False
         self._lock = threading.Lock()
 
@@ -175,7 +132,7 @@ class ClientWriter(Writer):
         with self._lock:
             if self._killed:
                 return None
-            self._running = Command(self._installation, *arguments)
+            self._running = FedProcess(*arguments, environment=self._installation.environment)
         with self._running as running:
             status, said = running.end()
         with self._lock:
@@ -184,11 +141,11 @@ class ClientWriter(Writer):
         return said if status == 0 else None
 
 
-class Import(Command):
+class Import(FedProcess):
     """An import that is given its lines part by part."""
 
     def __init__(self, installation: Installation, lines: list[Line]) -> None:
-        super().__init__(installation, "import", "-")
+        super().__init__("import", "-", environment=installation.environment)
         self._text = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         self._given = 0
 

@@ -1,7 +1,6 @@
 """Imports that run side by side: each is kept whole, none is refused, no node misses one."""
 
 import json
-import subprocess
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ import sqlalchemy
 from connectory.catalogue import store
 from connectory.database import feed
 from connectory.database.engine import Database
-from tests.harness import COMMAND, Credentials, Installation, connector
+from tests.harness import Credentials, Installation, connector
 from tests.nodes.conftest import HEARD_SECONDS, Nodes, wait_until
+from tests.processes import FedProcess
 
 ROUNDS = 5
 
@@ -21,41 +21,28 @@ Lines = list[dict[str, Any]]
 Versions = dict[str, tuple[int, str]]
 
 
-class Import:
+def importing(installation: Installation, lines: Lines) -> FedProcess:
     """An `import` process that has all of its lines, and awaits their end."""
+    process = FedProcess("import", "-", environment=installation.environment)
+    process.give(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    return process
 
-    def __init__(self, installation: Installation, lines: Lines) -> None:
-        self._process = subprocess.Popen(
-            [COMMAND, "import", "-"],
-            env=installation.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert self._process.stdin is not None
-        self._process.stdin.writelines(json.dumps(line) + "\n" for line in lines)
-        self._process.stdin.flush()
 
-    def go(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.stdin = None
-
-    def end(self) -> str:
-        """What it said; it must have succeeded."""
-        said, _ = self._process.communicate(timeout=60)
-        assert self._process.returncode == 0, said
-        return said.strip()
+def done(process: FedProcess) -> str:
+    """What an import said; it must have succeeded."""
+    with process:
+        status, said = process.end()
+    assert status == 0, said
+    return said.strip()
 
 
 def import_at_once(installation: Installation, files: Sequence[Lines]) -> None:
     """Import several files at the same time, each by a process of its own."""
-    running = [Import(installation, lines) for lines in files]
+    running = [importing(installation, lines) for lines in files]
     for each in running:
-        each.go()
+        each.close()
     for each in running:
-        each.end()
+        done(each)
 
 
 def kept(database: Database, text: str) -> Versions:
@@ -92,14 +79,14 @@ def test_two_imports_of_the_same_connectors_are_kept_one_after_the_other(
         [connector(f"both-{n}", name=f"twice, by {who}") for n in range(50)]
         for who in ("one", "two")
     ]
-    running = [Import(installation, lines) for lines in files]
+    running = [importing(installation, lines) for lines in files]
     # Held here, neither can write before both have worked out what their lines mean.
     with database.write() as connection:
         feed.advance(connection)
         for each in running:
-            each.go()
+            each.close()
         wait_until(lambda: waiting(database) == len(running), 30)
-    said = [each.end() for each in running]
+    said = [done(each) for each in running]
     assert sorted(said) == [
         "imported: 0 new, 50 changed, 0 unchanged",
         "imported: 50 new, 0 changed, 0 unchanged",
