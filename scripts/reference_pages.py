@@ -319,6 +319,8 @@ def _kind(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(map(_kind, schema["anyOf"]))
     kind = str(schema.get("type", "anything"))
     if kind == "array":
         return f"list of {_kind(schema['items'])}"

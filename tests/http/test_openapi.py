@@ -169,6 +169,19 @@ def test_errors_are_those_of_the_endpoint_and_of_its_kind(described: Described) 
     )
 
 
+def test_alternatives_are_told_apart_by_a_property_that_each_of_them_has(
+    described: Described,
+) -> None:
+    found = [each for each in everywhere(described.document) if "discriminator" in each]
+    assert found
+    for each in found:
+        discriminator = each["discriminator"]
+        for name, ref in discriminator["mapping"].items():
+            kind = resolved(described.document, {"$ref": ref})
+            told = kind["properties"][discriminator["propertyName"]]
+            assert (told["type"], told["enum"]) == ("string", [name])
+
+
 def test_every_answer_has_a_correlation_id_and_every_error_the_one_body(
     described: Described,
 ) -> None:

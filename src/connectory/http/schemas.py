@@ -22,6 +22,7 @@ Json = dict[str, Any]
 TEXT_PATTERN: Final = r"^[^\u0000]*$"
 
 _COMPONENTS: Final = "#/components/schemas/"
+_TAG_MEANING: Final = "Tells this type from the others."
 
 
 def reference(struct: type[msgspec.Struct]) -> Json:
@@ -109,6 +110,10 @@ def _explain(schema: Json, struct: type[msgspec.Struct]) -> None:
     # Its own fields come before those that it inherits: `id` is the first of a Connector's.
     names = sorted(fields, key=lambda field: field.name not in struct.__annotations__)
     schema["properties"] = {each.encode_name: properties[each.encode_name] for each in names}
+    tag, value = struct.__struct_config__.tag_field, struct.__struct_config__.tag
+    if tag is not None:
+        told = {"type": "string", "enum": [value], "description": _TAG_MEANING}
+        schema["properties"] = {tag: told, **schema["properties"]}
 
 
 def _sections(documented: type) -> tuple[str, dict[str, str]]:
