@@ -168,6 +168,12 @@ class Settings:
         _whole_number(1),
         "The most preview and publish requests of a Project that may be under way at once.",
     )
+    project_requests_per_second: int = _setting(
+        0,
+        _whole_number(0),
+        "The most requests a second of one Project that each node answers; more get a 429. 0: all"
+        " that come.",
+    )
     work_concurrency: int = _setting(
         2,
         _whole_number(0),

@@ -162,7 +162,7 @@ def test_errors_are_those_of_the_endpoint_and_of_its_kind(described: Described) 
     everyone = ["406", "414", "431", "500"]
     assert statuses("/health", "get") == ["200", *everyone]
     assert sorted(statuses("/connectors/{id}", "get")) == sorted(
-        ["200", "304", "400", "401", "403", "404", "503", *everyone]
+        ["200", "304", "400", "401", "403", "404", "429", "503", *everyone]
     )
     assert sorted(statuses("/oauth/token", "post")) == sorted(
         ["200", "400", "401", "408", "413", "415", "429", "503", *everyone]

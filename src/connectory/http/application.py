@@ -1,7 +1,8 @@
 """The ASGI application: from the endpoint table to answers.
 
-One request goes through here in the order of the code: limits, route, token, scopes, negotiation,
-parameters, body, handler, answer. Whatever is raised on the way becomes the contract's error body.
+One request goes through here in the order of the code: limits, route, token, rate, scopes,
+negotiation, parameters, body, handler, answer. Whatever is raised on the way becomes the
+contract's error body.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from connectory.http import answers, bodies, proxies
 from connectory.http.access import Authenticator, Grant
 from connectory.http.answers import Response
 from connectory.http.queries import query_decoder
+from connectory.http.rates import Rates
 from connectory.http.requestlog import Measures, correlation_id, correlation_ids
 from connectory.http.table import Endpoint, Request, Router, argument_checker
 from connectory.settings import Settings
@@ -69,6 +71,8 @@ class Application:
         self._settings = settings
         self._measures = measures
         self._unavailable = unavailable
+        rate = settings.project_requests_per_second
+        self._rates = Rates(rate) if rate else None
         self._choose_correlation_id = correlation_ids()
         # Keyed by identity: endpoints are frozen, but what they hold need not be hashable.
         self._decoders = {id(endpoint): _decoders(endpoint) for endpoint in endpoints}
@@ -132,6 +136,8 @@ class Application:
         grant: Grant | None = None
         if endpoint.permissions is not None:
             grant = await self._authenticator.authenticate(headers.get(b"authorization"))
+            if self._rates is not None:
+                self._rates.take(grant.project)
             if endpoint.permissions.isdisjoint(grant.permissions):
                 raise AuthorizationError
         accept = headers.get(b"accept")

@@ -127,7 +127,7 @@ def possible_errors(endpoint: Endpoint) -> dict[int, list[type[ApiError]]]:
     if endpoint.query is not None:
         found.append(errors.InvalidQueryParam)
     if endpoint.permissions is not None:
-        found += [errors.InvalidToken, errors.AuthorizationError]
+        found += [errors.InvalidToken, errors.AuthorizationError, errors.TooManyRequests]
     if endpoint.body is not None:
         form = endpoint.body_type == bodies.FORM
         found += [
