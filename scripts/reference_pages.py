@@ -279,6 +279,8 @@ def _access(operation: dict[str, Any]) -> str:
     scopes = [f"`{scope}`" for each in security for scope in each.get("oauth2", ())]
     if scopes:
         return f"Needs a token with any one of the scopes {', '.join(scopes)}.\n"
+    if {"operator": []} in security:
+        return "Needs a token of an operator, and takes no other.\n"
     if any("client" in each for each in security):
         return "Needs the id and secret of an API Client, by Basic authentication or in the form.\n"
     return "Open to anyone.\n"

@@ -25,7 +25,9 @@ from connectory.operations.readiness import Readiness
 from connectory.settings import Settings
 from connectory.sources.service import Sources
 from connectory.specification import endpoints as specification_endpoints
+from connectory.staging import certification_endpoints
 from connectory.staging import endpoints as staging_endpoints
+from connectory.staging.certification import Certifications
 from connectory.staging.checks import checks
 from connectory.staging.model import Kind
 from connectory.staging.service import KINDS, Limits, Staging
@@ -73,9 +75,11 @@ def compose(
         work_queued=worker.wake,
         catalogue_changed=follower.catch_up,
     )
+    certifications = Certifications(database, clock, catalogue_changed=follower.catch_up)
     endpoints = [
         *catalogue_endpoints.endpoints(catalogue),
         *staging_endpoints.endpoints(staging),
+        *certification_endpoints.endpoints(certifications),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
         *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database, worker)),

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 from connectory.staging import store
-from connectory.staging.model import Declared, created
+from connectory.staging.model import Declared, Staged, created
 from tests.harness import Credentials, Installation, Server, connector
 from tests.staging.repositories import Repositories
 
@@ -87,12 +87,16 @@ class Described:
     tokens: Mapping[tuple[str, Permission], str]
     #: What `/openapi.json` says.
     document: dict[str, Any]
+    operator_token: str
     #: The one that the server serves, too.
     database: Database
     repositories: Repositories
 
-    def new_draft(self) -> dict[str, str]:
-        """A new ConnectorStaged of OWN: its `id` and its `key`, both of a length of their own."""
+    def new_draft(self, then: Callable[[Staged], Staged] = lambda made: made) -> dict[str, str]:
+        """A new ConnectorStaged of OWN: its `id` and its `key`, both of a length of their own.
+
+        `then` is what became of it since.
+        """
         id_ = ids.new_id()
         draft = ConnectorStagedDraft(
             key=f"key-{id_}",
@@ -103,7 +107,7 @@ class Described:
         declared = Declared(commit="0" * 40)
         subject = created(draft, declared, id_=id_, project=f"{REGION}:{OWN}", now=system_clock())
         with self.database.write() as connection:
-            store.add(connection, subject)
+            store.add(connection, then(subject))
         return {"id": id_, "key": f"key-{id_}"}
 
     @property
@@ -115,6 +119,10 @@ class Described:
     def token(self) -> str:
         return self.tokens[OWN, Permission.MANAGE_PROJECT]
 
+    def token_for(self, endpoint: Endpoint) -> str:
+        """A token that opens an endpoint."""
+        return self.operator_token if endpoint.operators else self.token
+
 
 @pytest.fixture(scope="session")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
@@ -124,6 +132,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
     try:
         migration.migrate(database)
         clients = _clients(database)
+        operator = _operator(database)
         lines = [json.dumps(each).encode() for each in (PRIVATE, PUBLIC)]
         import_connectors(database, lines, actor="command:tests", now=system_clock(), fault=print)
         import_demo_catalogue(database, actor="command:tests", now=system_clock())
@@ -133,7 +142,9 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
         with Installation(data, settings=repositories.settings).serving() as server:
             tokens = {name: server.token(client) for name, client in clients.items()}
             document = httpx.get(f"{server.url}/openapi.json").json()
-            yield Described(server, endpoints, clients, tokens, document, database, repositories)
+            yield Described(
+                server, endpoints, clients, tokens, document, operator, database, repositories
+            )
     finally:
         database.close()
 
@@ -148,3 +159,9 @@ def _clients(database: Database) -> dict[tuple[str, Permission], Credentials]:
             made = administration.create_client(project, permission)
             clients[project, permission] = Credentials(made.client_id, made.client_secret)
     return clients
+
+
+def _operator(database: Database) -> str:
+    with database.write() as connection:
+        administration = Administration(connection, actor="command:tests", now=system_clock())
+        return administration.create_operator("ann").token

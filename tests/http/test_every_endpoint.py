@@ -13,6 +13,7 @@ import httpx
 import jsonschema
 import pytest
 
+from connectory.contract.certification import CertificationUpdate
 from connectory.contract.errors import AuthenticationError
 from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft, ConnectorUpdate
@@ -20,6 +21,7 @@ from connectory.http.bodies import FORM as FORM_TYPE
 from connectory.http.table import Endpoint
 from connectory.identity.model import RESERVED_PROJECT_KEYS
 from tests.http.conftest import FOREIGN, OWN, PRIVATE, Described
+from tests.staging.examples import certifiable, staged
 
 #: Path parameters that lead to what belongs to the Project OWN alone.
 ARGUMENTS = {"id": PRIVATE["id"], "key": PRIVATE["key"], "projectKey": OWN}
@@ -91,8 +93,12 @@ def operation_of(described: Described, request: httpx.Request) -> dict[str, Any]
 
 def path_of(described: Described, endpoint: Endpoint) -> str:
     """A path that leads to something; of ConnectorStaged, to one that nobody has changed yet."""
-    drafts = endpoint.path.startswith("/connectors/drafts/")
-    return endpoint.path.format_map(ARGUMENTS | (described.new_draft() if drafts else {}))
+    arguments: dict[str, Any] = dict(ARGUMENTS)
+    if endpoint.path.startswith("/connectors/drafts/"):
+        arguments |= described.new_draft()
+    elif endpoint.path == "/operator/certifications/{id}":
+        arguments |= described.new_draft(certifiable)
+    return endpoint.path.format_map(arguments)
 
 
 def body_of(described: Described, endpoint: Endpoint) -> dict[str, Any]:
@@ -100,10 +106,12 @@ def body_of(described: Described, endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body is None:
         return {}
     if endpoint.body_type == FORM_TYPE:
-        names = endpoint.body.__struct_fields__
+        names = endpoint.bodies[0].__struct_fields__
         return {"data": {name: FORM[name] for name in names if name in FORM}}
     if endpoint.body is ConnectorUpdate:
         return {"json": {"version": 1, "actions": []}}
+    if endpoint.body == CertificationUpdate:
+        return {"json": {"version": certifiable(staged()).version, "action": "take"}}
     assert endpoint.body is ConnectorStagedDraft, "say here what a body of this endpoint is"
     return {
         "json": {
@@ -131,8 +139,14 @@ def send(
     )
 
 
-def guarded(described: Described) -> list[Endpoint]:
+def of_projects(described: Described) -> list[Endpoint]:
     found = [each for each in described.endpoints if each.permissions is not None]
+    assert found
+    return found
+
+
+def of_operators(described: Described) -> list[Endpoint]:
+    found = [each for each in described.endpoints if each.operators]
     assert found
     return found
 
@@ -142,7 +156,7 @@ def of_anyone(described: Described) -> list[Endpoint]:
     return [
         each
         for each in described.endpoints
-        if each.permissions is None and AuthenticationError not in each.errors
+        if not each.guarded and AuthenticationError not in each.errors
     ]
 
 
@@ -150,7 +164,7 @@ def test_a_token_reaches_as_far_as_its_scope_and_its_project(
     described: Described, api: httpx.Client
 ) -> None:
     for endpoint, project, permission in itertools.product(
-        guarded(described), (OWN, FOREIGN), Permission
+        of_projects(described), (OWN, FOREIGN), Permission
     ):
         answer = send(api, described, endpoint, described.tokens[project, permission])
         refused = project == FOREIGN and "projectKey" in endpoint.parameters
@@ -169,6 +183,25 @@ def test_a_token_reaches_as_far_as_its_scope_and_its_project(
             assert str(PRIVATE["name"]) not in answer.text, case
 
 
+def test_what_is_an_operators_opens_to_an_operator_and_to_no_project(
+    described: Described, api: httpx.Client
+) -> None:
+    for endpoint in of_operators(described):
+        assert endpoint.path.startswith("/operator/")
+        answer = send(api, described, endpoint, described.operator_token)
+        assert answer.status_code == endpoint.success[0], endpoint.path
+        for token in described.tokens.values():
+            answer = send(api, described, endpoint, token)
+            assert answer.status_code == 401, endpoint.path
+
+
+def test_what_is_a_projects_opens_to_no_operator(described: Described, api: httpx.Client) -> None:
+    for endpoint in of_projects(described):
+        assert not endpoint.path.startswith("/operator/")
+        answer = send(api, described, endpoint, described.operator_token)
+        assert answer.status_code == 401, endpoint.path
+
+
 @pytest.mark.parametrize(
     "authorization",
     [
@@ -185,10 +218,10 @@ def test_a_token_reaches_as_far_as_its_scope_and_its_project(
 def test_without_a_token_that_holds_an_answer_is_a_401(
     described: Described, api: httpx.Client, authorization: str | None
 ) -> None:
-    for endpoint in guarded(described):
+    for endpoint in (*of_projects(described), *of_operators(described)):
         headers = {}
         if authorization is not None:
-            value = authorization.replace("{token}", described.token)
+            value = authorization.replace("{token}", described.token_for(endpoint))
             headers["Authorization"] = value.encode("latin-1")
         answer = api.request(endpoint.method, path_of(described, endpoint), headers=headers)
         assert answer.status_code == 401, endpoint.path
@@ -231,7 +264,7 @@ def test_head_is_get_without_the_body(described: Described, api: httpx.Client) -
     for endpoint in described.endpoints:
         if endpoint.method != "GET":
             continue
-        for token in (None, described.token):
+        for token in (None, described.token_for(endpoint)):
             get = send(api, described, endpoint, token)
             head = send(api, described, endpoint, token, "HEAD")
             assert head.status_code == get.status_code, endpoint.path
@@ -266,7 +299,7 @@ def test_an_answer_has_an_entity_tag_where_the_table_says_so(
     for endpoint in described.endpoints:
         if endpoint.method != "GET":
             continue
-        headers = {"Authorization": f"Bearer {described.token}"}
+        headers = {"Authorization": f"Bearer {described.token_for(endpoint)}"}
         first = api.get(path_of(described, endpoint), headers=headers)
         assert ("etag" in first.headers) == endpoint.etag, endpoint.path
         if not endpoint.etag:
@@ -285,8 +318,8 @@ def test_an_answer_has_an_entity_tag_where_the_table_says_so(
 def test_a_malformed_path_parameter_is_a_400_that_names_it(
     described: Described, api: httpx.Client
 ) -> None:
-    headers = {"Authorization": f"Bearer {described.token}"}
     for endpoint in described.endpoints:
+        headers = {"Authorization": f"Bearer {described.token_for(endpoint)}"}
         for name in endpoint.parameters:
             for value in ("%20", "a%2Fb", "%C3%A4%C3%B6", "x" * 257):
                 path = endpoint.path.format_map(ARGUMENTS | {name: value})
@@ -299,7 +332,8 @@ def test_a_malformed_path_parameter_is_a_400_that_names_it(
 
 def test_what_an_endpoint_cannot_produce_is_a_406(described: Described, api: httpx.Client) -> None:
     for endpoint in described.endpoints:
-        headers = {"Authorization": f"Bearer {described.token}", "Accept": "image/png"}
+        token = described.token_for(endpoint)
+        headers = {"Authorization": f"Bearer {token}", "Accept": "image/png"}
         answer = api.request(endpoint.method, path_of(described, endpoint), headers=headers)
         assert answer.status_code == 406, endpoint.path
         assert answer.json()["errors"][0]["code"] == "NotAcceptable"
@@ -311,7 +345,7 @@ def test_a_body_of_another_type_is_a_415_and_one_too_large_a_413(
     for endpoint in described.endpoints:
         if endpoint.body is None:
             continue
-        token = {"Authorization": f"Bearer {described.token}"}
+        token = {"Authorization": f"Bearer {described.token_for(endpoint)}"}
         text = {"Content-Type": "text/plain"}
         answer = api.request(
             endpoint.method, path_of(described, endpoint), content=b"{}", headers=token | text

@@ -169,6 +169,34 @@ def test_errors_are_those_of_the_endpoint_and_of_its_kind(described: Described) 
     )
 
 
+def test_an_operators_endpoint_takes_an_operators_token_alone(described: Described) -> None:
+    operation = described.document["paths"]["/operator/certifications/{id}"]["post"]
+    assert operation["security"] == [{"operator": []}]
+    scheme = described.document["components"]["securitySchemes"]["operator"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert {"403", "429"}.isdisjoint(operation["responses"])
+
+
+def test_a_body_of_several_types_is_told_apart_by_its_tag(described: Described) -> None:
+    operation = described.document["paths"]["/operator/certifications/{id}"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    names = {
+        name: ref.rpartition("/")[2] for name, ref in schema["discriminator"]["mapping"].items()
+    }
+    assert names == {
+        "take": "TakeCertification",
+        "approve": "ApproveCertification",
+        "reject": "RejectCertification",
+        "comment": "CommentCertification",
+    }
+    body = jsonschema.Draft202012Validator(described.document | schema)
+    assert body.is_valid({"version": 3, "action": "take"})
+    assert body.is_valid({"version": 3, "action": "reject", "comment": "No licence."})
+    assert not body.is_valid({"version": 3, "action": "reject"})
+    assert not body.is_valid({"version": 3, "action": "reject", "comment": ""})
+    assert not body.is_valid({"version": 3})
+
+
 def test_alternatives_are_told_apart_by_a_property_that_each_of_them_has(
     described: Described,
 ) -> None:
@@ -193,6 +221,22 @@ def test_every_answer_has_a_correlation_id_and_every_error_the_one_body(
                 if int(status) >= 400:
                     schema = found["content"]["application/json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/ErrorResponse"}
+
+
+def test_no_endpoint_is_both_a_projects_and_an_operators() -> None:
+    async def handler(_: Request) -> Response:
+        raise NotImplementedError
+
+    with pytest.raises(ValueError, match="GET /both is a Project's or an operator's, not both"):
+        Endpoint(
+            method="GET",
+            path="/both",
+            summary="Read",
+            tag="Tests",
+            permissions=frozenset({Permission.MANAGE_PROJECT}),
+            operators=True,
+            handler=handler,
+        )
 
 
 # What the table has no endpoint for as yet is shown on one of the test's own.

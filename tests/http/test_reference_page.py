@@ -89,6 +89,7 @@ def test_its_requests_work_as_they_are_copied(described: Described, page: httpx.
         "CLIENT_ID": described.client.client_id,
         "CLIENT_SECRET": described.client.client_secret,
         "TOKEN": described.token,
+        "OPERATOR_TOKEN": described.operator_token,
     }
     for request in shown:
         if "/revoke" in request:

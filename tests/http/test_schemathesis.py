@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tests.http.conftest import PRIVATE, PUBLIC, Described
+from tests.staging.examples import certifiable
 
 #: Requests for each endpoint in the phase that draws them at random. Many more found nothing more.
 EXAMPLES = 15
@@ -27,6 +28,9 @@ fail-on = true
 [auth.openapi.oauth2]
 bearer = {token}
 
+[auth.openapi.operator]
+bearer = {operator_token}
+
 [auth.openapi.client]
 username = {client_id}
 password = {client_secret}
@@ -37,6 +41,9 @@ values = {ids}
 
 [dictionaries.drafts]
 values = {drafts}
+
+[dictionaries.certifications]
+values = {certifications}
 
 [dictionaries.keys_of_drafts]
 values = {keys_of_drafts}
@@ -69,6 +76,13 @@ parameters = {{ "path.id" = {{ dictionary = "drafts", probability = 0.5 }} }}
 include-path = "/connectors/drafts/key={{key}}"
 warnings = false
 parameters = {{ "path.key" = {{ dictionary = "keys_of_drafts", probability = 0.5 }} }}
+
+# Whether a reviewer's act is possible depends on what others did before.
+[[operations]]
+include-path = "/operator/certifications/{{id}}"
+warnings = false
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+parameters = {{ "path.id" = {{ dictionary = "certifications", probability = 0.5 }} }}
 """
 
 
@@ -78,10 +92,12 @@ def test_the_server_keeps_what_its_description_promises(
     values = {
         "hooks": str(Path(__file__).with_name("schemathesis_hooks.py")),
         "token": described.token,
+        "operator_token": described.operator_token,
         "client_id": described.client.client_id,
         "client_secret": described.client.client_secret,
         "ids": [PRIVATE["id"], PUBLIC["id"]],
         "drafts": [described.new_draft()["id"] for _ in range(20)],
+        "certifications": [described.new_draft(certifiable)["id"] for _ in range(20)],
         "keys_of_drafts": [described.new_draft()["key"] for _ in range(20)],
         "keys": [PRIVATE["key"], PUBLIC["key"]],
     }

@@ -13,6 +13,7 @@ import sqlalchemy
 from connectory import app
 from connectory.database.engine import Database
 from connectory.identity.guessing import FIRST_DELAY, FREE_ATTEMPTS, LONGEST_DELAY, MOST_WAITING
+from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 from tests.harness import Credentials, Installation
@@ -141,6 +142,7 @@ def test_neither_a_secret_nor_a_token_is_anywhere_in_the_clear(
     installation.project("shop")
     client = installation.credentials("shop", "manage_project")
     rotation = installation.run_json("client", "rotate", client.client_id)
+    operator = installation.run_json("operator", "create", "ann")["token"]
     secrets = {client.client_secret, rotation["clientSecret"], "a-secret-that-is-wrong"}
     settings = {"CONNECTORY_ACCESS_LOG": "all"}
     with installation.serving(settings=settings) as server:
@@ -158,9 +160,11 @@ def test_neither_a_secret_nor_a_token_is_anywhere_in_the_clear(
                         secrets.add(answer.json()["access_token"])
             tokens = secrets - {client.client_secret, rotation["clientSecret"]}
             assert len(tokens) == 1 + 2 * 2, "two secrets hold, each was used in two ways"
-            for token in tokens:
+            secrets.add(operator)
+            for token in tokens | {operator}:
                 bearer = {"Authorization": f"Bearer {token}"}
                 http.get("/connectors/search", headers=bearer)
+                http.get("/operator/certifications", headers=bearer)
                 http.get("/connectors/search", params={"access_token": token})
                 http.get("/connectors/search", headers={"Authorization": token})
                 auth = (client.client_id, rotation["clientSecret"])
@@ -173,9 +177,11 @@ def test_neither_a_secret_nor_a_token_is_anywhere_in_the_clear(
         "log": server.log.read_text(),
         "audit": installation.run("audit", "--json").stdout,
         "clients": installation.run("client", "list", "--json").stdout,
+        "operators": installation.run("operator", "list", "--json").stdout,
         "rows": everything(database),
     }
     assert client.client_id in told["rows"]
+    assert ids.digest(operator) in told["rows"]
     assert server.log.stat().st_size > 0
     if database.is_sqlite:
         assert any(client.client_id in text for name, text in told.items() if "sqlite3" in name)

@@ -8,7 +8,8 @@ from connectory.contract.connectors import (
     Repository,
 )
 from connectory.contract.scalars import ApplicationType
-from connectory.contract.staged import ConnectorStagedDraft, UpdateAction
+from connectory.contract.staged import ConnectorStagedDraft, Publish, UpdateAction
+from connectory.staging import outcomes
 from connectory.staging.actions import Acting, apply
 from connectory.staging.model import Declared, Staged, created
 
@@ -53,3 +54,9 @@ def applied(subject: Staged, *actions: UpdateAction, now: int = 2) -> Staged:
         declared={NEXT: declared("other", "b" * 40), REPOSITORY: declared()},
     )
     return apply(subject, actions, acting)
+
+
+def certifiable(subject: Staged, *, now: int = 2) -> Staged:
+    """The same when certification was requested and the checks have passed: a reviewer's turn."""
+    requested = applied(subject, Publish(certification=True), now=now)
+    return outcomes.passed(requested, "publish", declared(), now)

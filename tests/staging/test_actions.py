@@ -29,7 +29,7 @@ def published(subject: Staged, *, certified: bool = False) -> Staged:
 
 def in_certification(subject: Staged) -> Staged:
     ready = outcomes.passed(applied(subject, CERTIFY), "publish", declared(), 3)
-    return outcomes.taken(ready, "ann", 4)
+    return outcomes.taken(ready, "operator:ann", 4)
 
 
 # What is set
@@ -182,7 +182,7 @@ def test_there_is_nothing_to_certify_where_nothing_has_changed() -> None:
 
 
 def test_a_rejected_one_goes_back_with_the_comment_and_can_be_published_again() -> None:
-    rejected = outcomes.rejected(in_certification(example()), "ann", "No licence", 5)
+    rejected = outcomes.rejected(in_certification(example()), "operator:ann", "No licence", 5)
     assert rejected.status is ConnectorStatus.FAILED
     assert rejected.comments[-1].comment == "No licence"
     assert rejected.comments[-1].user_id == "operator:ann"
@@ -193,7 +193,7 @@ def test_a_rejected_one_goes_back_with_the_comment_and_can_be_published_again() 
 def test_the_creator_sees_whose_turn_it_is() -> None:
     processing = applied(example(), CERTIFY, now=2)
     ready = outcomes.passed(processing, "publish", declared(), 3)
-    taken = outcomes.taken(ready, "ann", 4)
+    taken = outcomes.taken(ready, "operator:ann", 4)
     told = [shown(each).waiting_for for each in (processing, ready, taken)]
     assert [each.what for each in told if each is not UNSET] == [
         "a worker",
@@ -240,7 +240,7 @@ def test_while_a_publish_or_certification_is_under_way_only_comments_are_taken(
 ) -> None:
     processing = applied(example(), CERTIFY)
     ready = outcomes.passed(processing, "publish", declared(), 3)
-    for subject in (processing, ready, outcomes.taken(ready, "ann", 4)):
+    for subject in (processing, ready, outcomes.taken(ready, "operator:ann", 4)):
         expected: type[errors.ApiError] = errors.ConnectorStagedInProcess
         if action == CERTIFY:
             expected = errors.ConnectorStagedInCertification

@@ -1,6 +1,7 @@
 """The faults that a command explains in one line: what they say is meant for people."""
 
 from connectory.catalogue.importing import ImportFault
+from connectory.contract.errors import ApiError
 from connectory.database.backup import BackupError
 from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
 from connectory.database.migration import SchemaMismatch
@@ -17,6 +18,7 @@ from connectory.work.model import WorkError
 EXPECTED = (
     AddressInUse,
     AlreadyServed,
+    ApiError,
     BackupError,
     CredentialError,
     DatabaseAddressError,

@@ -26,6 +26,12 @@ COMMANDS = {
         "git_credential",
         "Add, list and remove what opens private git repositories.",
     ),
+    "operator": ("operators", "operator", "Create, list and revoke operators of the HTTP API."),
+    "certification": (
+        "certifying",
+        "certification",
+        "Review Connectors that are to be certified.",
+    ),
     "import": ("catalogue", "import_", "Publish Connectors in bulk from a JSON lines file."),
     "export": ("catalogue", "export", "Write all Connectors to a JSON lines file."),
     "migrate": ("databases", "migrate", "Bring the database to the schema of this program."),

@@ -27,6 +27,8 @@
         ├── ConnectorStagedInProcess 400
         ├── CertificationRequired    400
         ├── ConnectorNotListed       400
+        ├── ReviewNotPossible        400
+        ├── ReviewTaken              400
         ├── LimitExceeded            400
         ├── MethodNotAllowed         405
         ├── NotAcceptable            406
@@ -333,6 +335,29 @@ class ConnectorNotListed(Uncontracted):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The Connector with {name} is not listed")
+
+
+class ReviewNotPossible(Uncontracted):
+    """What a reviewer asks for does not fit the status of the ConnectorStaged."""
+
+    code = "ReviewNotPossible"
+
+    def __init__(self, name: str, act: str, status: str) -> None:
+        super().__init__(
+            f"The ConnectorStaged with {name} cannot be {act} while its status is {status}"
+        )
+
+
+class ReviewTaken(Uncontracted):
+    """Another reviewer has taken the ConnectorStaged."""
+
+    code = "ReviewTaken"
+
+    def __init__(self, name: str, reviewer: str) -> None:
+        super().__init__(
+            f"The ConnectorStaged with {name} was taken by {reviewer},"
+            " who is the one to approve or reject it"
+        )
 
 
 class LimitExceeded(Uncontracted):

@@ -79,7 +79,8 @@ class CertificationInfoComment(Wire, frozen=True, kw_only=True):
     """A comment of the certification.
 
     Attributes:
-        user_id: Key of the Project whose member wrote it; of a reviewer, `operator:{name}`.
+        user_id: Key of the Project whose member wrote it; of a reviewer, `operator:{name}` or
+            `command:{login name}`.
         datetime: When it was written (UTC).
         comment: What it says.
     """

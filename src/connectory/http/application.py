@@ -24,7 +24,7 @@ from connectory.contract.errors import (
     UriTooLong,
 )
 from connectory.http import answers, bodies, proxies
-from connectory.http.access import Authenticator, Grant
+from connectory.http.access import Authenticator, Grant, OperatorGrant
 from connectory.http.answers import Response
 from connectory.http.queries import query_decoder
 from connectory.http.rates import Rates
@@ -133,13 +133,15 @@ class Application:
         endpoint: Endpoint,
         arguments: Mapping[str, str],
     ) -> Response:
-        grant: Grant | None = None
+        grant: Grant | OperatorGrant | None = None
         if endpoint.permissions is not None:
             grant = await self._authenticator.authenticate(headers.get(b"authorization"))
             if self._rates is not None:
                 self._rates.take(grant.project)
             if endpoint.permissions.isdisjoint(grant.permissions):
                 raise AuthorizationError
+        elif endpoint.operators:
+            grant = await self._authenticator.authenticate_operator(headers.get(b"authorization"))
         accept = headers.get(b"accept")
         if accept is not None and accept != b"*/*" and not _accepts(accept, endpoint.produces):
             raise NotAcceptable(f"This endpoint answers with {endpoint.produces}")
@@ -222,9 +224,11 @@ def _left_unread(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
 def _decoders(endpoint: Endpoint) -> _Decoders:
     query = query_decoder(endpoint.query) if endpoint.query is not None else None
     body = None
-    if endpoint.body is not None:
-        make = bodies.form_decoder if endpoint.body_type == bodies.FORM else bodies.json_decoder
-        body = make(endpoint.body)
+    if endpoint.body_type == bodies.FORM:
+        (struct,) = endpoint.bodies
+        body = bodies.form_decoder(struct)
+    elif endpoint.body is not None:
+        body = bodies.json_decoder(endpoint.body)
     return _Decoders(argument_checker(endpoint), query, body)
 
 

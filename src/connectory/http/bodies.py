@@ -78,11 +78,14 @@ def check_content_type(headers: Mapping[bytes, bytes], expected: str) -> None:
         raise UnsupportedMediaType(f"Send the body as {expected} in UTF-8")
 
 
-def json_decoder(struct: type[msgspec.Struct]) -> Callable[[bytes], msgspec.Struct]:
-    """A function that decodes a JSON body; it raises InvalidJsonInput with the fault's path."""
-    decoder = msgspec.json.Decoder(struct)
+def json_decoder(kind: Any) -> Callable[[bytes], Any]:
+    """A function that decodes a JSON body: a struct, or a union of structs.
 
-    def decode(body: bytes) -> msgspec.Struct:
+    It raises InvalidJsonInput with the fault's path.
+    """
+    decoder = msgspec.json.Decoder(kind)
+
+    def decode(body: bytes) -> Any:
         try:
             return decode_json(body, decoder)
         except DecodingError as fault:

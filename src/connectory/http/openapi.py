@@ -70,6 +70,8 @@ _EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
         errors.ConnectorStagedInProcess(_NAMED, "Processing"),
         errors.CertificationRequired(),
         errors.ConnectorNotListed(_NAMED),
+        errors.ReviewNotPossible(_NAMED, "approved", "ReadyForCertification"),
+        errors.ReviewTaken(_NAMED, "operator:ann"),
         errors.LimitExceeded("This Project has 1000 ConnectorStaged, and may have no more"),
         errors.AuthorizationError(),
         errors.General(),
@@ -128,6 +130,8 @@ def possible_errors(endpoint: Endpoint) -> dict[int, list[type[ApiError]]]:
         found.append(errors.InvalidQueryParam)
     if endpoint.permissions is not None:
         found += [errors.InvalidToken, errors.AuthorizationError, errors.TooManyRequests]
+    if endpoint.operators:
+        found.append(errors.InvalidToken)
     if endpoint.body is not None:
         form = endpoint.body_type == bodies.FORM
         found += [
@@ -136,7 +140,7 @@ def possible_errors(endpoint: Endpoint) -> dict[int, list[type[ApiError]]]:
             errors.PayloadTooLarge,
             errors.UnsupportedMediaType,
         ]
-    if endpoint.permissions is not None or endpoint.body is not None:
+    if endpoint.guarded or endpoint.body is not None:
         # An open endpoint that takes nothing asks no database, unless it declares this itself.
         found.append(errors.ServiceUnavailable)
     found += [
@@ -173,10 +177,9 @@ def _operation(endpoint: Endpoint, types: Schemas, responses: Json) -> Json:
             "headers": _headers("ETag"),
         }
     if endpoint.body is not None:
-        schema = schemas.reference(endpoint.body)
         operation["requestBody"] = {
             "required": True,
-            "content": {endpoint.body_type: {"schema": schema}},
+            "content": {endpoint.body_type: {"schema": types.body(endpoint)}},
         }
     for status, kinds in possible_errors(endpoint).items():
         oauth = endpoint.oauth_errors
@@ -198,7 +201,12 @@ def _operation_id(endpoint: Endpoint) -> str:
 
 
 def _security(endpoint: Endpoint) -> list[Json]:
-    """Alternatives: any one of the scopes; a client's secret, or none; nothing at all."""
+    """Alternatives: any one of the scopes; a client's secret, or none; nothing at all.
+
+    An operator's token is the only way in where it is one.
+    """
+    if endpoint.operators:
+        return [{"operator": []}]
     if endpoint.permissions is not None:
         held = [each for each in Permission if each in endpoint.permissions]
         return [{"oauth2": [_scope(permission)]} for permission in held]
@@ -228,6 +236,12 @@ def _security_schemes() -> Json:
             "type": "http",
             "scheme": "basic",
             "description": "Id and secret of an API Client; they can be in the form instead.",
+        },
+        "operator": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of an operator, which `connectory operator create` shows once."
+            " It opens what is under `/operator/`, and nothing else does.",
         },
     }
 

@@ -57,7 +57,9 @@ class Operation:
         query = f"?{urlencode(chosen)}" if chosen else ""
         words = ["curl -s"]
         schemes = {scheme for each in self.spec["security"] for scheme in each}
-        if "oauth2" in schemes:
+        if "operator" in schemes:
+            words.append('-H "Authorization: Bearer $OPERATOR_TOKEN"')
+        elif "oauth2" in schemes:
             words.append('-H "Authorization: Bearer $TOKEN"')
         elif schemes:
             words.append('-u "$CLIENT_ID:$CLIENT_SECRET"')

@@ -177,6 +177,8 @@ def _access(security: list[Json]) -> str:
     scopes = [scope for each in security for scope in each.get("oauth2", ())]
     if scopes:
         return f"<h4>Access</h4><p>A token with one of these scopes:</p>{_words(scopes)}"
+    if {"operator": []} in security:
+        return "<h4>Access</h4><p>A token of an operator, and no other.</p>"
     if security:
         return (
             "<h4>Access</h4><p>The client's id and secret, by Basic authentication or in the"
@@ -204,6 +206,8 @@ def _body(operation: Operation) -> str:
     if operation.body is None:
         return ""
     media, content = operation.body
+    if "anyOf" in content["schema"]:
+        return f"<h4>Body <code>{escape(media)}</code></h4><p>{_kind(content['schema'])}</p>"
     schema = operation.resolved(content["schema"])
     return (
         f"<h4>Body <code>{escape(media)}</code></h4>"

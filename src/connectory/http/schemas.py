@@ -34,12 +34,13 @@ class Schemas:
     """The JSON schemas of all types of a table."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        requests = [each for endpoint in endpoints for each in (endpoint.query, endpoint.body)]
+        requests = [each for endpoint in endpoints for each in (endpoint.query, *endpoint.bodies)]
         successes = [endpoint.success[1] for endpoint in endpoints]
         structs = [each for each in (*requests, *successes, ErrorResponse) if each]
-        parameters = [kind for endpoint in endpoints for kind in endpoint.parameters.values()]
+        inlined = [kind for endpoint in endpoints for kind in endpoint.parameters.values()]
+        inlined += [endpoint.body for endpoint in endpoints if endpoint.body is not None]
         inline, components = msgspec.json.schema_components(
-            [*parameters, *dict.fromkeys(structs)], ref_template=_COMPONENTS + "{name}"
+            [*inlined, *dict.fromkeys(structs)], ref_template=_COMPONENTS + "{name}"
         )
         for info in _walk(inspect.multi_type_info(dict.fromkeys(structs)), set()):
             if isinstance(info, inspect.StructType):
@@ -50,7 +51,7 @@ class Schemas:
                 components[info.cls.__name__] |= {"type": "string", "enum": values}
         for name in _reached(components, [each.__name__ for each in requests if each]):
             _refuse_nul(components[name])
-        self._by_type = dict(zip(parameters, map(_ecma, inline), strict=False))
+        self._by_type = dict(zip(inlined, map(_ecma, inline), strict=False))
         #: A query is not sent as one object: its struct has no name of its own.
         self._queries = {
             each: _ecma(components.pop(each.__name__)["properties"])
@@ -58,6 +59,11 @@ class Schemas:
             if each is not None
         }
         self.components: Json = _ecma(components)
+
+    def body(self, endpoint: Endpoint) -> Json:
+        """A reference to the type of the body, or to several that a property tells apart."""
+        found: Json = self._by_type[endpoint.body]
+        return found
 
     def path_parameters(self, endpoint: Endpoint) -> Iterator[Json]:
         """The parameters of the path, in its order."""

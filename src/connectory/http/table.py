@@ -7,7 +7,8 @@ document, the reference page, and the tests that walk every endpoint with every 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from connectory.contract.errors import ApiError, InvalidPathParam, MethodNotAllowed, NoSuchPath
 from connectory.contract.scopes import Permission
 from connectory.http import proxies
-from connectory.http.access import Grant
+from connectory.http.access import Grant, OperatorGrant
 from connectory.http.answers import Response
 from connectory.settings import Settings
 
@@ -34,7 +35,7 @@ class Request:
     #: An instance of the endpoint's `body`, or None.
     body: Any
     #: None where the endpoint is open to anyone.
-    grant: Grant | None
+    grant: Grant | OperatorGrant | None
     #: Header fields, by name in lower case; of a repeated one the last.
     headers: Mapping[bytes, bytes]
     #: The connection, as ASGI describes it.
@@ -43,9 +44,16 @@ class Request:
 
     @property
     def allowed(self) -> Grant:
-        """The grant of an endpoint that wants one."""
-        if self.grant is None:
-            raise TypeError(f"{self.endpoint.path} is open to anyone: it has no grant")
+        """The grant of an endpoint that wants a Project's token."""
+        if not isinstance(self.grant, Grant):
+            raise TypeError(f"{self.endpoint.path} does not take the token of a Project")
+        return self.grant
+
+    @property
+    def operator(self) -> OperatorGrant:
+        """The grant of an endpoint that wants an operator's token."""
+        if not isinstance(self.grant, OperatorGrant):
+            raise TypeError(f"{self.endpoint.path} does not take the token of an operator")
         return self.grant
 
     @property
@@ -64,6 +72,9 @@ class Request:
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+#: The type of a body: a struct, or a union of structs that a tag field tells apart.
+BodyType = type[msgspec.Struct] | UnionType
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
@@ -75,13 +86,16 @@ class Endpoint:
     summary: str
     tag: str
     handler: Handler
-    #: Any one of these suffices; None: open to anyone, without a token.
+    #: Any one of these suffices; None: no Project's token is asked for.
     permissions: frozenset[Permission] | None
+    #: Whether an operator's token is asked for, and no other opens it. Without that, and without
+    #: `permissions`, it is open to anyone.
+    operators: bool = False
     description: str = ""
     #: The type of each path parameter.
     parameters: Mapping[str, Any] = field(default_factory=dict)
     query: type[msgspec.Struct] | None = None
-    body: type[msgspec.Struct] | None = None
+    body: BodyType | None = None
     body_type: Literal["application/json", "application/x-www-form-urlencoded"] = "application/json"
     #: The success status and the type of its body; None: the body is text of type `produces`.
     success: tuple[int, type[msgspec.Struct] | None] = (200, None)
@@ -96,6 +110,23 @@ class Endpoint:
     etag: bool = False
     #: Whether the published contract lacks this endpoint; the documentation says so.
     addition: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a declaration that leaves open whose token it takes."""
+        if self.operators and self.permissions is not None:
+            raise ValueError(f"{self.method} {self.path} is a Project's or an operator's, not both")
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a bearer token is asked for."""
+        return self.operators or self.permissions is not None
+
+    @property
+    def bodies(self) -> tuple[type[msgspec.Struct], ...]:
+        """The structs that the body can be."""
+        if self.body is None:
+            return ()
+        return get_args(self.body) or (self.body,)
 
 
 class Route:

@@ -1,4 +1,4 @@
-"""What operators do to Projects and API Clients by command; each act is in the audit log."""
+"""What is done to Projects, API Clients and operators by command; each act is in the audit log."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,7 @@ from connectory.identity.model import (
     IdentityError,
     Project,
     Secret,
+    check_operator,
     check_project,
 )
 from connectory.kernel import ids
@@ -27,6 +28,13 @@ class Credentials(Struct, frozen=True, kw_only=True, rename="camel"):
     client_id: str
     client_secret: str
     scope: str
+
+
+class OperatorToken(Struct, frozen=True, kw_only=True):
+    """An operator's token, shown once; nothing keeps the token itself."""
+
+    name: str
+    token: str
 
 
 class Administration:
@@ -103,6 +111,38 @@ class Administration:
         self._client(client_id)
         store.revoke_client(self._connection, client_id, self._now)
         self._record("client:revoke", client_id)
+
+    def create_operator(self, name: str) -> OperatorToken:
+        """Make an operator, or give one that was revoked a new token.
+
+        Raises:
+            IdentityError: the name cannot be one, or its operator holds a token.
+        """
+        check_operator(name)
+        token = ids.new_token()
+        if not store.add_operator(self._connection, name, ids.digest(token), self._now):
+            raise IdentityError(
+                f"the operator '{name}' is there already; `connectory operator revoke {name}`"
+                " ends its token"
+            )
+        self._record("operator:create", name)
+        return OperatorToken(name=name, token=token)
+
+    def revoke_operator(self, name: str) -> None:
+        """End an operator's token.
+
+        Raises:
+            IdentityError: the operator is unknown or revoked already.
+        """
+        known = store.find_operator(self._connection, name)
+        if known is None:
+            raise IdentityError(
+                f"there is no operator '{name}'; `connectory operator list` shows those there are"
+            )
+        if known.revoked_at is not None:
+            raise IdentityError(f"the operator '{name}' is revoked")
+        store.revoke_operator(self._connection, name, self._now)
+        self._record("operator:revoke", name)
 
     def _project(self, key: str) -> Project:
         project = store.find_project(self._connection, key)

@@ -1,5 +1,6 @@
 """Projects and API Clients, and the rules that need no database."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -61,12 +62,24 @@ class Client(Struct, frozen=True, kw_only=True):
     revoked_at: int | None = None
 
 
+class Operator(Struct, frozen=True, kw_only=True):
+    """Who reviews Connectors and runs the installation by HTTP."""
+
+    name: str
+    #: Microseconds since 1970.
+    created_at: int
+    revoked_at: int | None = None
+
+
 class Secret(Struct, frozen=True, kw_only=True):
     """The hash of a client's secret, and until when it holds; None: until replaced."""
 
     digest: str
     expires_at: int | None
 
+
+#: Names and addresses of people and programs: they are shown in comments and in the audit log.
+_is_operator_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}").fullmatch
 
 #: What a permission allows beside its own: a token may be narrowed to that.
 _INCLUDED: Final[Mapping[Permission, frozenset[Permission]]] = {
@@ -97,3 +110,16 @@ def check_project(key: str, region: str) -> None:
         )
     if region not in set(Region):
         raise IdentityError(f"'{region}' is not a region; the regions are {', '.join(Region)}")
+
+
+def check_operator(name: str) -> None:
+    """Refuse what cannot be the name of an operator.
+
+    Raises:
+        IdentityError: it is malformed.
+    """
+    if not _is_operator_name(name):
+        raise IdentityError(
+            f"'{name}' cannot be the name of an operator: 1 to 64 letters, digits and . _ @ + -,"
+            " the first a letter or a digit"
+        )

@@ -1,4 +1,4 @@
-"""The rows of Projects, API Clients, secrets, tokens and revocations."""
+"""The rows of Projects, API Clients, secrets, tokens, revocations and operators."""
 
 from typing import Any
 
@@ -7,9 +7,16 @@ from sqlalchemy import Connection, select
 
 from connectory.contract.scopes import format_scope, parse_scope
 from connectory.database import feed
-from connectory.database.tables import client_secrets, clients, projects, revocations, tokens
-from connectory.http.access import Grant
-from connectory.identity.model import Client, Project, Secret
+from connectory.database.tables import (
+    client_secrets,
+    clients,
+    operators,
+    projects,
+    revocations,
+    tokens,
+)
+from connectory.http.access import Grant, OperatorGrant
+from connectory.identity.model import Client, Operator, Project, Secret
 
 
 def add_project(connection: Connection, project: Project) -> bool:
@@ -172,6 +179,51 @@ def revocations_since(connection: Connection, number: int) -> list[tuple[str, st
     return [(row.kind, row.subject) for row in rows]
 
 
+def add_operator(connection: Connection, name: str, digest: str, now: int) -> bool:
+    """Write an operator with the hash of a token; False where one of this name holds one.
+
+    A name whose operator was revoked can be given a new token.
+    """
+    connection.execute(
+        operators.delete().where(operators.c.name == name, operators.c.revoked_at.is_not(None))
+    )
+    known = select(operators.c.name).where(operators.c.name == name)
+    if connection.execute(known).one_or_none() is not None:
+        return False
+    connection.execute(operators.insert().values(name=name, digest=digest, created_at=now))
+    return True
+
+
+def find_operator(connection: Connection, name: str) -> Operator | None:
+    """An operator by name, revoked or not."""
+    row = connection.execute(select(operators).where(operators.c.name == name)).one_or_none()
+    return _operator(row) if row is not None else None
+
+
+def list_operators(connection: Connection) -> list[Operator]:
+    """All operators, oldest first."""
+    rows = connection.execute(select(operators).order_by(operators.c.created_at, operators.c.name))
+    return [_operator(row) for row in rows]
+
+
+def find_operator_grant(connection: Connection, digest: str) -> OperatorGrant | None:
+    """The grant of an operator's token by its hash; None where it is unknown or revoked."""
+    query = select(operators.c.name).where(
+        operators.c.digest == digest, operators.c.revoked_at.is_(None)
+    )
+    name = connection.execute(query).scalar_one_or_none()
+    return OperatorGrant(name=name) if name is not None else None
+
+
+def revoke_operator(connection: Connection, name: str, now: int) -> None:
+    """End an operator's token; every request asks this table, so it holds at once everywhere."""
+    connection.execute(
+        operators.update()
+        .where(operators.c.name == name, operators.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
 def sweep(connection: Connection, *, now: int, revoked_before: int) -> int:
     """Remove expired tokens, expired secrets and old revocations; how many tokens went."""
     gone = connection.execute(tokens.delete().where(tokens.c.expires_at <= now))
@@ -210,3 +262,7 @@ def _client(row: sqlalchemy.Row[Any]) -> Client:
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )
+
+
+def _operator(row: sqlalchemy.Row[Any]) -> Operator:
+    return Operator(name=row.name, created_at=row.created_at, revoked_at=row.revoked_at)

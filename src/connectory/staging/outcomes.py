@@ -81,14 +81,14 @@ def cancelled(subject: Staged, kind: Kind, now: int) -> Staged:
     return told.later(now, status=status, publish=None)
 
 
-def taken(subject: Staged, operator: str, now: int) -> Staged:
-    """After a reviewer took it.
+def taken(subject: Staged, reviewer: str, now: int) -> Staged:
+    """After a reviewer took it; `reviewer` is an actor, such as `operator:ann`.
 
     Raises:
         NoTransition: it does not wait for one.
     """
     status = STATUS.after(subject.status, StatusEvent.REVIEW_TAKEN)
-    return waiting(subject, "publish", f"operator:{operator}", now).later(now, status=status)
+    return waiting(subject, "publish", reviewer, now).later(now, status=status)
 
 
 def approved(subject: Staged, now: int) -> Staged:
@@ -101,7 +101,7 @@ def approved(subject: Staged, now: int) -> Staged:
     return _published(subject, status, certified=True, now=now)
 
 
-def rejected(subject: Staged, operator: str, comment: str, now: int) -> Staged:
+def rejected(subject: Staged, reviewer: str, comment: str, now: int) -> Staged:
     """After a reviewer sent it back, saying why.
 
     Raises:
@@ -109,9 +109,7 @@ def rejected(subject: Staged, operator: str, comment: str, now: int) -> Staged:
     """
     status = STATUS.after(subject.status, StatusEvent.REJECTED)
     told = entered(subject, "publish", error_entry("Certification rejected", comment, now))
-    return commented(told, f"operator:{operator}", comment, now).later(
-        now, status=status, publish=None
-    )
+    return commented(told, reviewer, comment, now).later(now, status=status, publish=None)
 
 
 def commented(subject: Staged, user_id: str, comment: str, now: int) -> Staged:
