@@ -111,6 +111,7 @@ class FedProcess:
         self._said = Path(self._folder.name, "said")
         stdin = Path(self._folder.name, "stdin")
         os.mkfifo(stdin)
+        self._said.touch()  # one that is killed at once says nothing
         self._process = Process(
             arguments, environment=environment, stdin=stdin, stdout=self._said, stderr=self._said
         )
@@ -171,12 +172,16 @@ def _run(
     sys.argv = ["connectory", *arguments]
     from connectory.cli.main import main  # noqa: PLC0415 - only the process that forks imports it
 
+    measuring = coverage.Coverage.current()
+    if measuring is not None and not environment.get("COVERAGE_PROCESS_CONFIG"):
+        measuring.stop()
+        measuring = None
     try:
         main(list(arguments))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         # A process that was forked runs no exit handlers, and coverage.py's is one.
-        if measuring := coverage.Coverage.current():
+        if measuring is not None:
             measuring.stop()
             measuring.save()

@@ -15,7 +15,7 @@ from connectory.catalogue.lines import write_line
 from connectory.database.engine import Database
 from tests.harness import connector
 
-CHANGED, ADDED, SAME = 1_500, 50, 450
+CHANGED, ADDED, SAME = 700, 30, 220
 
 Line = dict[str, Any]
 #: Key → the line that an export has of it, but for the id.

@@ -33,7 +33,7 @@ from tests.crash.catalogues import (
 )
 from tests.crash.writers import Acknowledged, ClientWriter, Import, TokenWriter
 from tests.harness import COMMAND as EXECUTABLE
-from tests.harness import Installation, Server, free_port
+from tests.harness import UNMEASURED, Installation, Server, free_port
 
 #: How soon after a crash a server must be ready: nothing is repaired, but the machine is busy.
 READY_SECONDS = 20.0
@@ -66,6 +66,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_done(
 def crashes(
     installation: Installation, database: Database, chance: random.Random
 ) -> Iterator["Crashes"]:
+    installation.settings |= UNMEASURED
     installation.project("shop")
     made = Crashes(installation, database, chance)
     yield made
@@ -233,7 +234,7 @@ def test_a_server_that_dies_while_it_starts_for_the_first_time_starts_the_next_t
     tmp_path: Path, chance: random.Random, rounds: int
 ) -> None:
     for number in range(rounds // 2):
-        installation = Installation(tmp_path / f"data-{number}")
+        installation = Installation(tmp_path / f"data-{number}", settings=UNMEASURED)
         with (tmp_path / "log").open("w") as log:
             dying = subprocess.Popen(
                 [EXECUTABLE, "serve", "--port", str(free_port())],

@@ -25,7 +25,7 @@ from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 from connectory.staging import store
 from connectory.staging.model import Declared, Staged, created
-from tests.harness import Credentials, Installation, Server, connector
+from tests.harness import UNMEASURED, Credentials, Installation, Server, connector
 from tests.staging.repositories import Repositories
 
 #: The Project that the private Connector belongs to, and one that it does not exist for.
@@ -139,7 +139,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
         endpoints = app.compose(Settings(data=data), database, system_clock).endpoints
         repositories = Repositories(data.parent / "repositories", "acme")
         repositories.tag("v1.0.0")
-        with Installation(data, settings=repositories.settings).serving() as server:
+        with Installation(data, settings=repositories.settings | UNMEASURED).serving() as server:
             tokens = {name: server.token(client) for name, client in clients.items()}
             document = httpx.get(f"{server.url}/openapi.json").json()
             yield Described(

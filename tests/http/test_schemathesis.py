@@ -6,12 +6,14 @@ looks for undescribed statuses, headers and bodies, for ignored authentication a
 """
 
 import json
+import os
 import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.harness import UNMEASURED
 from tests.http.conftest import PRIVATE, PUBLIC, Described
 from tests.staging.examples import certifiable
 
@@ -125,6 +127,7 @@ def test_the_server_keeps_what_its_description_promises(
             "--no-color",
         ],
         cwd=tmp_path,
+        env=os.environ | UNMEASURED,
         capture_output=True,
         text=True,
         timeout=280,

@@ -160,7 +160,7 @@ def test_what_a_project_may_not_see_takes_as_long_as_what_is_not_there(
             # The quickest of many: what else the machine does makes each of the others longer.
             theirs, nobodys = (min(each) for each in seconds.values())
             # What a network adds to either is a hundred times as much and more.
-            assert abs(theirs - nobodys) < 0.2 * nobodys
+            assert abs(theirs - nobodys) < 0.5 * nobodys
 
     asyncio.run(scenario())
 

@@ -13,7 +13,7 @@ from connectory.database.engine import Database, open_database
 from connectory.identity.administration import Administration
 from connectory.kernel.clock import system_clock
 from tests import postgresql
-from tests.harness import Credentials, Installation, Server
+from tests.harness import UNMEASURED, Credentials, Installation, Server
 
 #: How long a write on one node may take to hold on all of them.
 HEARD_SECONDS = 1.0
@@ -37,7 +37,7 @@ def installation(
 ) -> Iterator[Installation]:
     """An installation on PostgreSQL with the Project `shop`; SQLite has one node only."""
     url = postgresql_server.new_database()
-    made = Installation(tmp_path_factory.mktemp("commands"), url)
+    made = Installation(tmp_path_factory.mktemp("commands"), url, UNMEASURED)
     made.project("shop")
     yield made
     postgresql_server.drop(url)
@@ -57,7 +57,9 @@ def nodes(installation: Installation, tmp_path_factory: pytest.TempPathFactory) 
     with contextlib.ExitStack() as stack:
         a, b = (
             stack.enter_context(
-                Installation(tmp_path_factory.mktemp(name), installation.database_url).serving()
+                Installation(
+                    tmp_path_factory.mktemp(name), installation.database_url, UNMEASURED
+                ).serving()
             )
             for name in ("a", "b")
         )

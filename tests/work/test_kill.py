@@ -6,6 +6,7 @@ exactly once in the end.
 
 import itertools
 import json
+import os
 import random
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from sqlalchemy import text
 
 from connectory.kernel.clock import system_clock
 from connectory.work import store
+from tests.harness import UNMEASURED
 from tests.work.pieces import queue
 from tests.work.workers import MOMENTS, STEPS
 
@@ -47,6 +49,7 @@ def work_off(
     ran = subprocess.run(
         [sys.executable, "-m", "tests.work.workers", json.dumps(given)],
         cwd=ROOT,
+        env=os.environ | UNMEASURED,
         capture_output=True,
         text=True,
         timeout=300,
