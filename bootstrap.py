@@ -392,7 +392,7 @@ LOCK_SOURCES = {
 }
 
 # Two at a time: a machine with two cores is what the time limits are measured on.
-PYTEST = ("pytest", "-n", "2", "-m")
+PYTEST = ("pytest", "-n", "3", "-m")
 COVERAGE = ("--cov", "--cov-report=term:skip-covered")
 
 COMMANDS = {
