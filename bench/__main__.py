@@ -14,7 +14,17 @@ from pathlib import Path
 
 from tests.harness import Installation
 
-from bench import catalogue, load, operating, queries, reads, report, rivals, searches
+from bench import (
+    catalogue,
+    load,
+    operating,
+    publishing,
+    queries,
+    reads,
+    report,
+    rivals,
+    searches,
+)
 from bench.report import Section
 from connectory.database.engine import open_database
 
@@ -73,7 +83,9 @@ def measure(folder: Path, count: int) -> list[Section]:
     found = judge_searches(folder, large, timed, page)
     _say("point reads")
     read = reads.measure(large.installation, token, large.sample.ids, typical, folder)
-    return [read, found, bulk, starts]
+    _say("validation and publishes")
+    published = publishing.measure(folder)
+    return [read, found, bulk, published, starts]
 
 
 class Catalogue:

@@ -51,14 +51,14 @@ def test_a_publish_makes_a_connector_that_search_finds(
     creator: Creator, repositories: Repositories
 ) -> None:
     repositories.tag("v1.0.0")
-    made = creator.create()
+    made = creator.create(name=creator.name("Acme"))
     done = creator.publish(made["id"])
     assert done["status"] == "Published", done
     assert (done["alreadyListed"], done["hasChanges"], done["private"]) == (True, False, True)
     assert "waitingFor" not in done
     titles = [entry["title"] for entry in done["publishingReport"]["entries"]]
     assert titles[0] == "Connector specification file validation check succeeded"
-    found = creator.http.get("/connectors/search?text=acme").json()
+    found = creator.http.get("/connectors/search", params={"text": made["name"].upper()}).json()
     assert [each["id"] for each in found["results"]] == [made["id"]]
     published = creator.http.get(f"/connectors/{made['id']}").json()
     assert published["version"] == 1
