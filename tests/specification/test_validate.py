@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs.pages import DOCS, blocks
 from tests.harness import COMMAND
 from tests.specification import samples
 
@@ -29,6 +30,18 @@ def run(folder: Path, *arguments: str, expect: int = 0) -> "subprocess.Completed
 
 def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_guide_shows_what_it_says(tmp_path: Path) -> None:
+    broken, shown = [
+        block.text
+        for block in blocks(DOCS / "how-to" / "validate-a-connector.md")
+        if block.language in ("yaml", "console")
+    ][:2]
+    (tmp_path / "connect.yaml").write_text(broken)
+    command, _, said = shown.partition("\n")
+    assert command == "$ connectory validate connect.yaml"
+    assert run(tmp_path, "connect.yaml", expect=1).stdout == said
 
 
 def test_it_tells_a_fault_as_a_compiler_does(tmp_path: Path) -> None:
