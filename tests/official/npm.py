@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 OLDEST_NODE = (18, 20)
+CLI_VERSION: str = json.loads((HERE / "package.json").read_text())["dependencies"][
+    "@commercetools/cli"
+]
 
 _NPM_OPTIONS = (
     *("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"),
