@@ -78,6 +78,10 @@ class Repositories:
         _git(work, "tag", *(["--force"] if move else []), tag)
         return _git(work, "rev-parse", "HEAD")
 
+    def commit(self, tag: str, *, name: str = "connector") -> str:
+        """The commit that a tag names."""
+        return _git(self.folder / self.owner / f"{name}.git", "rev-parse", f"{tag}^{{commit}}")
+
 
 def _git(folder: Path, *arguments: str) -> str:
     who = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@acme.example"}
