@@ -19,8 +19,6 @@ from tests.staging.repositories import Repositories
 #: How soon a request must have ended, on a machine that has much else to do.
 SETTLED_SECONDS = 60.0
 TAGS = ("v1.0.0", "v2.0.0", "v3.0.0")
-#: Policy of an operator who has no use for the scanners.
-POLICY = "[secrets]\nrun = false\n[vulnerabilities]\nrun = false\n"
 #: What each step adds to a report: once, and in this order.
 REPORT = (
     "Connector specification file validation check succeeded",

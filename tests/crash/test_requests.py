@@ -22,10 +22,10 @@ from connectory.database.tables import work
 from connectory.identity.administration import Administration
 from connectory.kernel.clock import system_clock
 from tests.crash.boundaries import MOMENTS, OUTCOME, dying, quick
-from tests.crash.requests import CHANGES, CREATE, POLICY, PREVIEW, PUBLISH, TAGS, Draft
+from tests.crash.requests import CHANGES, CREATE, PREVIEW, PUBLISH, TAGS, Draft
 from tests.harness import ANSWER_SECONDS, UNMEASURED, Installation, Server, free_port
 from tests.processes import Process
-from tests.staging.repositories import Repositories
+from tests.staging.repositories import SCANNERS_OFF, Repositories
 
 REGION = "europe-west1.gcp"
 PROJECTS = 3
@@ -51,7 +51,7 @@ class Nodes:
 
     def __init__(self, installation: Installation, database: Database, folder: Path) -> None:
         policy = folder / "policy.toml"
-        policy.write_text(POLICY)
+        policy.write_text(SCANNERS_OFF)
         repositories = folder / "repositories"
         self.installation = installation
         installation.settings |= UNMEASURED | Repositories(repositories, "").settings

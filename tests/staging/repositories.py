@@ -33,6 +33,8 @@ GOOD: Mapping[str, str] = {
     "service/package-lock.json": PACKAGE_LOCK,
     "service/index.js": "require('http').createServer().listen(8080)\n",
 }
+#: A check policy that leaves the scanners out, for tests of other things: they are slow.
+SCANNERS_OFF = "[secrets]\nrun = false\n[vulnerabilities]\nrun = false\n"
 
 
 @dataclass(frozen=True)
