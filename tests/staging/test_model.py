@@ -77,6 +77,7 @@ STARTS = (
     [[CERTIFY], 2],
     [[CERTIFY], 3],
     [[CERTIFY], 4],
+    [[CERTIFY], 4, [{"action": "setName", "name": "Bolt"}], [CERTIFY], 2],
 )
 TAGS = st.sampled_from([GOOD, BETTER, BROKEN])
 #: Versions that are sent: mostly the one that is there.
