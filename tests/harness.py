@@ -6,11 +6,12 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ ANSWER_SECONDS = 30.0
 
 #: Settings of what is not to be measured by coverage.py, which takes twice as long where it is.
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
+
+#: To read the authorities of the web takes longer than a server takes to start, with each client.
+_NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 #: Ports below those that the system gives to outgoing connections, which could take one first.
 _PORTS = range(10_000, 32_000)
@@ -162,23 +166,31 @@ class Installation:
                 finally:
                     server.process.kill()
 
-    def start(self, *options: str, settings: dict[str, str] | None = None) -> Server:
+    def start(
+        self,
+        *options: str,
+        settings: dict[str, str] | None = None,
+        first: Callable[[], None] | None = None,
+    ) -> Server:
+        """A server that accepts requests; its process calls `first` before all else."""
         port = free_port()
         log = self.data.parent / f"serve-{port}.log"
         process = Process(
             ("serve", "--port", str(port), *options),
             environment=self.environment | (settings or {}),
             stderr=log,
+            first=first,
         )
         server = Server(process, f"http://127.0.0.1:{port}", log)
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise AssertionError(f"the server ended: {log.read_text()}")
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{server.url}/health").status_code == 200:
-                    return server
-            time.sleep(0.02)
+        with httpx.Client(base_url=server.url, verify=_NO_AUTHORITIES) as http:
+            while time.monotonic() < deadline:
+                if process.poll() is not None:
+                    raise AssertionError(f"the server ended: {log.read_text()}")
+                with contextlib.suppress(httpx.TransportError):
+                    if http.get("/health").status_code == 200:
+                        return server
+                time.sleep(0.02)
         process.kill()
         raise AssertionError(f"the server did not start: {log.read_text()}")
 

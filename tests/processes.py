@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -57,14 +57,17 @@ class Process:
         stdin: Path = Path(os.devnull),
         stdout: Path = Path(os.devnull),
         stderr: Path = Path(os.devnull),
+        first: Callable[[], None] | None = None,
     ) -> None:
-        """Start it, in this process's working folder."""
+        """Start it, in this process's working folder; it calls `first` before the command."""
         forking = multiprocessing.get_context("forkserver")
         forking.set_forkserver_preload(list(_PRELOADED))
         streams = (str(stdin), str(stdout), str(stderr))
         self._arguments = arguments
         self._process = forking.Process(
-            target=_run, args=(arguments, dict(environment), str(Path.cwd()), streams), daemon=True
+            target=_run,
+            args=(arguments, dict(environment), str(Path.cwd()), streams, first),
+            daemon=True,
         )
         with _one_by_one:
             self._process.start()
@@ -155,6 +158,7 @@ def _run(
     environment: dict[str, str],
     folder: str,
     streams: tuple[str, str, str],
+    first: Callable[[], None] | None,
 ) -> None:
     """What the child does."""
     for number, path in enumerate(streams):
@@ -176,6 +180,8 @@ def _run(
     if measuring is not None and not environment.get("COVERAGE_PROCESS_CONFIG"):
         measuring.stop()
         measuring = None
+    if first is not None:
+        first()
     try:
         main(list(arguments))
     finally:

@@ -33,6 +33,8 @@ GOOD: Mapping[str, str] = {
     "service/package-lock.json": PACKAGE_LOCK,
     "service/index.js": "require('http').createServer().listen(8080)\n",
 }
+#: A check policy that leaves the scanners out, for tests of other things: they are slow.
+SCANNERS_OFF = "[secrets]\nrun = false\n[vulnerabilities]\nrun = false\n"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ class Repositories:
         _git(work, "commit", "--quiet", "--allow-empty", "--message", tag)
         _git(work, "tag", *(["--force"] if move else []), tag)
         return _git(work, "rev-parse", "HEAD")
+
+    def commit(self, tag: str, *, name: str = "connector") -> str:
+        """The commit that a tag names."""
+        return _git(self.folder / self.owner / f"{name}.git", "rev-parse", f"{tag}^{{commit}}")
 
 
 def _git(folder: Path, *arguments: str) -> str:
