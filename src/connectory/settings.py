@@ -174,6 +174,12 @@ class Settings:
         "The most requests a second of one Project that each node answers; more get a 429. 0: all"
         " that come.",
     )
+    project_fetched_bytes_per_hour: int = _setting(
+        0,
+        _whole_number(0),
+        "The most bytes of repositories that each node fetches for one Project in an hour; what it"
+        " has already is not counted. 0: all that is asked for.",
+    )
     work_concurrency: int = _setting(
         2,
         _whole_number(0),

@@ -73,6 +73,12 @@ class FetchTimeout(HostNotReachable):
     """The repository took longer than CONNECTORY_GIT_SECONDS."""
 
 
+class FetchedTooMuch(SourceError):
+    """The Project has fetched as much as CONNECTORY_PROJECT_FETCHED_BYTES_PER_HOUR lets it."""
+
+    transient = True
+
+
 class TreeRefused(SourceError):
     """The repository is too large, or holds a name that no file may have."""
 

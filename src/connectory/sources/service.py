@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import time
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from connectory.contract.connectors import Repository
 from connectory.database.engine import Database
+from connectory.kernel.buckets import Buckets
 from connectory.kernel.clock import Clock
 from connectory.settings import Settings
 from connectory.sources import trees
@@ -23,6 +25,7 @@ from connectory.sources.git import Git, GitFailed
 from connectory.sources.hosts import Hosts
 from connectory.sources.model import (
     Fetched,
+    FetchedTooMuch,
     FileTooLarge,
     Limits,
     RepositoryNotReachable,
@@ -43,6 +46,7 @@ _CONFIGURATION = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 _COMMIT_DIGITS = 40
 _MOST_REFS_BYTES = 2**16
 _REDIRECTS = 3
+_HOUR = 3_600.0
 #: How often a tag may move while it is fetched.
 _ATTEMPTS = 3
 
@@ -78,6 +82,8 @@ class Sources:
             file_bytes=settings.git_file_bytes,
             tree_bytes=settings.git_tree_bytes,
         )
+        hourly = settings.project_fetched_bytes_per_hour
+        self._fetched = Buckets(hourly, _HOUR) if hourly else None
         folder = (settings.data / "sources").absolute()
         self._cache = Cache(folder, settings.sources_cache_bytes)
         self._git = Git(file_bytes=settings.git_fetched_bytes)
@@ -103,7 +109,7 @@ class Sources:
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(_Moved), self._routes.open(destination) as first:
                 route, tip = self._reach(first, destination, repository.tag, deadline)
-                self._have(route, tip, _key(destination, tip.commit), deadline)
+                self._have(route, tip, _key(destination, tip.commit), project, deadline)
                 return Fetched(repository, tip.commit)
         raise TagMoved(f"the tag {repository.tag} moves all the time: give it a rest")
 
@@ -186,12 +192,25 @@ class Sources:
             raise RepositoryNotReachable("the repository uses SHA-256, which is not supported yet")
         return tip
 
-    def _have(self, route: Route, tip: _Tip, key: str, deadline: float) -> None:
-        """Have a commit in the cache."""
-        if not self._cache.has(key):
-            self._cache.fill(
-                key, lambda folder: self._take(route, tip, folder, deadline), deadline=deadline
+    def _have(self, route: Route, tip: _Tip, key: str, project: str, deadline: float) -> None:
+        """Have a commit in the cache; what a Project fetches is counted as its own."""
+        if self._cache.has(key):
+            return
+        if self._fetched is not None and (wait := self._fetched.take(project)):
+            raise FetchedTooMuch(
+                "this Project has fetched as many bytes of repositories in an hour as it may"
+                " (CONNECTORY_PROJECT_FETCHED_BYTES_PER_HOUR): try again in"
+                f" {math.ceil(wait / 60)} minutes"
             )
+
+        def take(folder: Path) -> None:
+            try:
+                self._take(route, tip, folder, deadline)
+            finally:
+                if self._fetched is not None:
+                    self._fetched.charge(project, size_of(folder))
+
+        self._cache.fill(key, take, deadline=deadline)
 
     def _take(self, route: Route, tip: _Tip, folder: Path, deadline: float) -> None:
         """Fetch a commit into an empty folder, and look at what came."""
@@ -253,10 +272,12 @@ class Sources:
             if folder is not None:
                 self._cache.drop(key)
             with contextlib.suppress(_Moved):
-                self._have_again(destination, fetched, deadline)
+                self._have_again(destination, fetched, project, deadline)
         raise RepositoryNotReachable("what was fetched cannot be read: the server's log says more")
 
-    def _have_again(self, destination: Destination, fetched: Fetched, deadline: float) -> None:
+    def _have_again(
+        self, destination: Destination, fetched: Fetched, project: str, deadline: float
+    ) -> None:
         """Have the commit that was fetched once, wherever its tag is now."""
         tag = fetched.repository.tag
         with self._routes.open(destination) as first:
@@ -264,7 +285,7 @@ class Sources:
             if tip.commit != fetched.commit:
                 tip = _Tip(*[fetched.commit] * 3)
             try:
-                self._have(route, tip, _key(destination, fetched.commit), deadline)
+                self._have(route, tip, _key(destination, fetched.commit), project, deadline)
             except RepositoryNotReachable as error:
                 if error.transient or tip.ref != fetched.commit:
                     raise

@@ -8,8 +8,9 @@ from connectory.contract.errors import (
     ConnectorSpecificationFileNotFound,
     ConnectorSpecificationFileNotValid,
     GitRepositoryNotReachable,
+    LimitExceeded,
 )
-from connectory.sources.model import Fetched, FileTooLarge, SourceError
+from connectory.sources.model import Fetched, FetchedTooMuch, FileTooLarge, SourceError
 from connectory.sources.service import Sources
 from connectory.specification.faults import Fault
 from connectory.specification.model import Specification
@@ -64,6 +65,7 @@ def read_declared(sources: Sources, repository: Repository, project: str) -> Dec
         GitRepositoryNotReachable: the repository or its tag cannot be had.
         ConnectorSpecificationFileNotFound: it has no connect.yaml.
         ConnectorSpecificationFileNotValid: it has one with faults; all are told.
+        LimitExceeded: the Project has fetched as much as it may.
     """
     url, tag = repository.url, repository.tag
     try:
@@ -71,6 +73,8 @@ def read_declared(sources: Sources, repository: Repository, project: str) -> Dec
         read = read_specification(sources, fetched, project)
     except SpecificationMissing as missing:
         raise ConnectorSpecificationFileNotFound(url, tag, str(missing)) from None
+    except FetchedTooMuch as error:
+        raise LimitExceeded(error.reason) from None
     except FileTooLarge as error:
         raise ConnectorSpecificationFileNotValid(url, tag, error.reason) from None
     except SourceError as error:
