@@ -1,5 +1,6 @@
 """Health, readiness, metrics, logs, shutdown, and what the server refuses to start with."""
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -195,6 +196,11 @@ def test_a_bad_setting_is_told_in_one_line(
     done = plain.run("project", "list", expect=1)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_argument_that_is_no_text_is_told_in_one_line(plain: Installation) -> None:
+    done = plain.run("client", "revoke", os.fsdecode(b"\xff"), expect=2)
+    assert done.stderr == "connectory: '\\udcff' is no text in UTF-8\n"
 
 
 def test_settings_are_listed_with_meaning_and_without_a_password(plain: Installation) -> None:
