@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(1)
     except UnicodeEncodeError as error:
         # Of an argument; names of files may be spelled in any way, and are used as they come.
-        _fail(f"{ascii(error.object)} is no text in UTF-8", 2)
+        _fail(f"{error.object!a} is no text in UTF-8", 2)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no traceback
         _explain(error)
 
