@@ -1,7 +1,7 @@
 """What a valid connect.yaml says: the applications of a Connector and what they share."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -14,11 +14,13 @@ from connectory.contract.connectors import (
     StandardConfigurationKey,
 )
 from connectory.contract.scalars import ApplicationType
+from connectory.kernel.prepared import prepared
 from connectory.specification import shape
 from connectory.specification.document import Node
 from connectory.specification.faults import Position
 from connectory.specification.resolution import Kind
 
+_FILE: Final = prepared(shape.File)
 _TYPES = {"mc-app": ApplicationType.MERCHANT_CENTER_CUSTOM_APPLICATION}
 
 
@@ -104,7 +106,7 @@ def from_document(root: Node) -> Specification:
     Raises:
         msgspec.ValidationError: there is one after all.
     """
-    file = msgspec.convert(_plain(root), shape.File)
+    file = msgspec.convert(_plain(root), _FILE)
     listed = root.get("deployAs")
     nodes = listed.items if listed else []
     applications = [

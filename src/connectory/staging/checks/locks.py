@@ -185,8 +185,11 @@ class _PipfileLock(Struct):
     develop: dict[str, _PipfileEntry] = {}
 
 
+_PIPFILE_LOCK: Final = msgspec.json.Decoder(_PipfileLock)
+
+
 def _pipfile(path: str, text: bytes) -> Iterator[Locked]:
-    lock = msgspec.json.decode(text, type=_PipfileLock)
+    lock = _PIPFILE_LOCK.decode(text)
     lines = _Lines(text)
     for entries, development in ((lock.default, False), (lock.develop, True)):
         for name, entry in entries.items():

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from connectory.kernel.prepared import prepared
 from connectory.staging.checks.files import read
 from connectory.staging.checks.locks import MOST_BYTES, NPM, Locked
 from connectory.staging.checks.model import Severity
@@ -92,7 +93,7 @@ class NpmAudit:
             )
             output = _output(command, made, self._environment, self._seconds)
         try:
-            report = msgspec.json.decode(output, type=_Report)
+            report = _REPORT.decode(output)
         except (msgspec.DecodeError, RecursionError):
             raise _NoAnswer("it gave no answer") from None
         if report.vulnerabilities is None:
@@ -123,6 +124,10 @@ class _Advisory(Struct):
     range: str = ""
 
 
+_REPORT: Final = msgspec.json.Decoder(_Report)
+_ADVISORY: Final = prepared(_Advisory)
+
+
 def _output(
     command: Sequence[str], folder: str, environment: Mapping[str, str], seconds: float
 ) -> bytes:
@@ -150,7 +155,7 @@ def _told(report: _Report, packages: Sequence[Locked]) -> list[Vulnerability]:
         for via in package.via:
             if not isinstance(via, dict):
                 continue
-            advisory = msgspec.convert(via, _Advisory)
+            advisory = msgspec.convert(via, _ADVISORY)
             for locked in packages:
                 if locked.package == advisory.dependency:
                     bad, fixed = in_range(advisory.range, locked.version, parse)

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from connectory.kernel.prepared import prepared
 from connectory.staging.checks.model import Finding, Severity
 
 #: The largest policy file that is read, and the largest of a repository's own.
@@ -122,6 +123,10 @@ class _RepositoryFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     allow: _Allowances = ()
 
 
+_POLICY: Final = prepared(Policy)
+_REPOSITORY_FILE: Final = msgspec.json.Decoder(_RepositoryFile)
+
+
 def allowed_or(
     finding: Finding, allowances: tuple[Allowance, ...], today: date, *, error: bool
 ) -> Finding:
@@ -162,7 +167,7 @@ def repository_allowances(text: bytes) -> tuple[Allowance, ...]:
     if len(text) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
     try:
-        return msgspec.json.decode(text, type=_RepositoryFile).allow
+        return _REPOSITORY_FILE.decode(text).allow
     except msgspec.DecodeError as error:
         raise ValueError(" ".join(str(error).split())) from None
 
@@ -171,7 +176,7 @@ def _parsed(text: bytes) -> Policy:
     if len(text) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
     try:
-        return msgspec.convert(tomllib.loads(text.decode()), Policy)
+        return msgspec.convert(tomllib.loads(text.decode()), _POLICY)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:

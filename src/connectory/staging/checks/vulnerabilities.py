@@ -105,12 +105,15 @@ class _Manifest(msgspec.Struct):
     devDependencies: Any = None  # noqa: N815
 
 
+_MANIFEST: Final = msgspec.json.Decoder(_Manifest)
+
+
 def _has_dependencies(root: Path, path: str) -> bool:
     text = read(root, path, _MOST_MANIFEST_BYTES)
     if text is None or len(text) > _MOST_MANIFEST_BYTES:
         return False
     try:
-        manifest = msgspec.json.decode(text, type=_Manifest)
+        manifest = _MANIFEST.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return False
     return bool(manifest.dependencies or manifest.devDependencies)
