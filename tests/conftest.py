@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from connectory.database import migration
 from connectory.database.engine import Database, open_database
@@ -17,6 +18,12 @@ from tests import postgresql
 from tests.harness import Installation
 
 ROOT = Path(__file__).parent.parent
+
+# A machine that has much else to do may take long over an example; that is no fault of the program.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 def lacking(what: str, why: str) -> None:
