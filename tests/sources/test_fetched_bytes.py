@@ -21,7 +21,7 @@ def test_the_fetch_that_goes_beyond_it_is_finished_and_the_next_one_refused(
     first = sources.fetch(at("v1"), PROJECT)
     with pytest.raises(FetchedTooMuch, match=r"try again in \d+ minutes") as refused:
         sources.fetch(at("v2"), PROJECT)
-    assert refused.value.transient, "a preview or a publish waits"
+    assert refused.value.transient, "a preview or a publish is tried again"
     assert sources.fetch(at("v1"), PROJECT) == first, "what is there costs nothing"
     assert sources.read(first, "a", PROJECT, max_bytes=100) == b"x" * 10
     assert sources.fetch(at("v2"), OTHER).commit != first.commit, "another Project"
