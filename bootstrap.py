@@ -391,7 +391,7 @@ LOCK_SOURCES = {
     "dev": ("pyproject.toml", "--group", "dev", "--constraints", "requirements/run.txt"),
 }
 
-# Two at a time: a machine with two cores is what the time limits are measured on.
+# The time limits are measured on two cores, and now and then a test waits.
 PYTEST = ("pytest", "-n", "3", "-m")
 
 COMMANDS = {

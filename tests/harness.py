@@ -26,7 +26,6 @@ START_SECONDS = 60.0
 #: How long an answer may take on a machine that has much else to do.
 ANSWER_SECONDS = 30.0
 
-
 #: Settings of what is not to be measured by coverage.py, which takes twice as long where it is.
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
 

@@ -16,7 +16,7 @@ from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
 from tests import postgresql
 from tests.harness import Credentials, Installation, Server
-from tests.staging.repositories import Repositories
+from tests.staging.repositories import SCANNERS_OFF, Repositories
 
 REGION = "europe-west1.gcp"
 
@@ -132,7 +132,7 @@ def staging_on_postgresql(
     url = postgresql_server.new_database()
     # What the scanners find is the same on both, and takes a second each time: on SQLite they run.
     policy = folder / "policy.toml"
-    policy.write_text("[secrets]\nrun = false\n[vulnerabilities]\nrun = false\n")
+    policy.write_text(SCANNERS_OFF)
     settings = {"CONNECTORY_CHECK_POLICY": str(policy)}
     with _running(Installation(folder / "data", url, settings), folder) as platform:
         yield platform
