@@ -1,12 +1,13 @@
 """The search index against the oracle, on generated catalogues and searches."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectory.catalogue import postings, terms
 from connectory.catalogue.index import SearchIndex
 from connectory.catalogue.model import Document, Query, Sort, SortField
 from connectory.contract.scalars import IntegrationType
@@ -76,9 +77,36 @@ def queries(draw: st.DrawFn, catalogue: Sequence[Document]) -> Query:
     )
 
 
+def public(number: int, *, key: str | None = None, name: str, text: str | None = None) -> Document:
+    return Document(
+        id=str(uuid.UUID(int=number, version=4)),
+        version=1,
+        key=key,
+        name=name,
+        description=text,
+        company=None,
+        integration_types=(),
+        private=False,
+        projects=(),
+        created_at=0,
+        last_modified_at=0,
+    )
+
+
 def found(index: SearchIndex, query: Query, project: str) -> tuple[int, list[tuple[str, int]]]:
     page = index.search(query, project)
     return page.total, [index.version_of(number) for number in page.numbers]
+
+
+@pytest.fixture(scope="module", autouse=True, params=["few are many", "as it is shipped"])
+def thresholds(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What an index does for terms that many have, in catalogues of a few Connectors, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "few are many":
+            patch.setattr(terms, "_WIDE", 2)
+            patch.setattr(postings, "_SAMPLE", 4)
+            patch.setattr(postings, "_FREQUENT", 1 / 4)
+        yield
 
 
 def examples(count: int) -> settings:
@@ -142,19 +170,7 @@ def test_paging_neither_repeats_nor_skips(catalogue: list[Document]) -> None:
 
 def test_what_is_staged_is_found_only_once_it_is_published() -> None:
     index = SearchIndex()
-    document = Document(
-        id=str(uuid.uuid4()),
-        version=1,
-        key="tax",
-        name="Tax",
-        description=None,
-        company=None,
-        integration_types=(),
-        private=False,
-        projects=(),
-        created_at=0,
-        last_modified_at=0,
-    )
+    document = public(1, key="tax", name="Tax")
     assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
     number = index.stage(document)
     assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
@@ -201,24 +217,26 @@ PHRASES = [
 ]
 
 
+@pytest.mark.parametrize(
+    "text", ["t the", "about the", "ut them", "t th", "bout t", "oute", "abou"]
+)
+@pytest.mark.parametrize("grown", [0, 3])
+def test_what_many_have_is_found_in_those_that_came_later_too(text: str, grown: int) -> None:
+    said = ["about the", "about the", "out  the", "about thing", "route them"]
+    said += ["at the", "about the", "abouth"]
+    catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
+    index = SearchIndex(catalogue[: len(said) - grown])
+    index.publish([index.stage(each) for each in catalogue[len(said) - grown :]])
+    query = Query(text=text)
+    assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
+
+
 @pytest.mark.parametrize(("description", "text", "is_found"), PHRASES)
 @pytest.mark.parametrize("grown", [False, True])
 def test_a_text_is_found_literally_in_its_case_folding(
     description: str, text: str, *, is_found: bool, grown: bool
 ) -> None:
-    document = Document(
-        id=str(uuid.uuid4()),
-        version=1,
-        key=None,
-        name="-",
-        description=description,
-        company=None,
-        integration_types=(),
-        private=False,
-        projects=(),
-        created_at=0,
-        last_modified_at=0,
-    )
+    document = public(1, name="-", text=description)
     index = SearchIndex(() if grown else (document,))
     if grown:
         index.publish([index.stage(document)])

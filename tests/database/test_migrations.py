@@ -1,6 +1,7 @@
 """The schema: migrations make what `tables` says, and a program runs on its own schema only."""
 
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy
@@ -30,21 +31,61 @@ def serve(installation: Installation) -> "subprocess.CompletedProcess[str]":
     return installation.run("serve", "--port", str(free_port()), expect=1)
 
 
-def test_the_migrations_make_the_tables_that_the_program_declares(database: Database) -> None:
-    with database.read() as connection:
+def shape(connection: sqlalchemy.Connection) -> dict[str, object]:
+    """All that a database says of its tables, but for the order of columns."""
+    inspector = sqlalchemy.inspect(connection)
+    return {
+        name: {
+            "columns": sorted(
+                (column | {"type": repr(column["type"])} for column in inspector.get_columns(name)),
+                key=lambda column: column["name"],
+            ),
+            "primary key": inspector.get_pk_constraint(name),
+            "foreign keys": sorted(inspector.get_foreign_keys(name), key=str),
+            "indexes": sorted(inspector.get_indexes(name), key=str),
+            "unique": sorted(inspector.get_unique_constraints(name), key=str),
+            "checks": sorted(inspector.get_check_constraints(name), key=str),
+        }
+        for name in inspector.get_table_names()
+    }
+
+
+@pytest.fixture
+def migrated(new_installation: NewInstallation, backend: str) -> Iterator[Database]:
+    """A database that all scripts made, one after the other."""
+    with opened(new_installation(backend)) as database:
+        with database.write() as connection:
+            migration._run_scripts(connection)
+        yield database
+
+
+def test_a_new_database_is_like_one_that_was_migrated(
+    migrated: Database, new_installation: NewInstallation, backend: str
+) -> None:
+    with opened(new_installation(backend)) as new:
+        assert migration.migrate(new)
+        assert migration.is_current(new)
+        with new.read() as made, migrated.read() as before:
+            assert shape(made) == shape(before)
+            rows = sqlalchemy.text("SELECT * FROM alembic_version")
+            assert made.execute(rows).all() == before.execute(rows).all()
+
+
+def test_the_migrations_make_the_tables_that_the_program_declares(migrated: Database) -> None:
+    with migrated.read() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
         assert compare_metadata(context, metadata) == []
 
 
-def test_a_difference_between_migrations_and_tables_would_be_found(database: Database) -> None:
+def test_a_difference_between_migrations_and_tables_would_be_found(migrated: Database) -> None:
     declared = MetaData()
     for table in metadata.tables.values():
         table.to_metadata(declared)
     Table("forgotten", declared, Column("id", Integer, primary_key=True))
     declared.tables["connectors"].c.owner.type = Integer()
-    with database.read() as connection:
+    with migrated.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert len(compare_metadata(context, declared)) == 2
 

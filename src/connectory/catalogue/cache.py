@@ -23,7 +23,9 @@ class ResponseCache(Generic[K]):
         self._old: dict[K, Response] = {}
         self._young_bytes = 0
         self._old_bytes = 0
+        #: How often it had what was asked for.
         self.hits = 0
+        #: How often that had to be had elsewhere; whoever does so counts.
         self.misses = 0
 
     def get(self, key: K) -> Response | None:
@@ -32,7 +34,6 @@ class ResponseCache(Generic[K]):
         if kept is None:
             kept = self._old.get(key)
             if kept is None:
-                self.misses += 1
                 return None
             self.put(key, kept)
         self.hits += 1

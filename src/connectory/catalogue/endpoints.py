@@ -88,8 +88,8 @@ def endpoints(catalogue: Catalogue) -> list[Endpoint]:
     """The endpoints of this slice."""
 
     async def with_id(request: Request) -> Response:
-        id_ = request.path["id"]
-        found = await catalogue.with_id(id_.lower(), request.allowed.project)
+        id_, project = request.path["id"], request.allowed.project
+        found = catalogue.at_hand(id_, project) or await catalogue.with_id(id_.lower(), project)
         if found is None:
             raise ResourceNotFound(f"The Resource with id '{id_}' was not found.")
         return found

@@ -7,7 +7,7 @@ contain it are united. Texts of one or two characters, white space among them, h
 their own. A text with white space narrows the documents down: they have words that end with its
 first piece, are its middle pieces and start with its last, and where two pieces meet, two words
 meet in the same few letters before and after the blank. Whoever asks then looks into those that
-remain. (docs/decisions/0005-search-in-memory.md)
+remain; where that would be many, more letters are kept. (docs/decisions/0005-search-in-memory.md)
 """
 
 import itertools
@@ -30,6 +30,11 @@ from connectory.catalogue.terms import (
 _BLANKS = re.compile(r"\s+")
 #: Letters on either side of a blank where two words meet: more tell more, and cost more memory.
 _MEETING = 2
+#: Where one word's last letter and the next one's first three, as in `t the`, meet in more than
+#: this share of the documents, those are kept: to look into so many takes long. Which do is told
+#: by the first so many documents.
+_FREQUENT = 1 / 64
+_SAMPLE = 4_096
 
 
 class Postings:
@@ -39,22 +44,34 @@ class Postings:
         by_word: dict[str, array[int]] = {}
         by_meeting: dict[str, array[int]] = {}
         by_blank_gram: dict[str, array[int]] = {}
+        by_long_meeting: dict[str, array[int]] = {}
         #: The documents whose words are not parted by single blanks: few, and in every result of
         #: meetings.
         self._irregular = BitMap()
-        for number, text in texts:
+        for place, (number, text) in enumerate(texts):
+            if place == _SAMPLE:
+                by_long_meeting = _frequent_ones(by_long_meeting)
             words = text.split()
             for word in set(words):
                 _append(by_word, word, number)
             if " ".join(words) == text:
                 for meeting in _meetings(words):
                     _append(by_meeting, meeting, number)
+                meetings = _long_meetings(words)
+                if place >= _SAMPLE:
+                    meetings &= by_long_meeting.keys()
+                for meeting in meetings:
+                    _append(by_long_meeting, meeting, number)
             else:
                 self._irregular.add(number)
                 for gram in _blank_grams(text):
                     _append(by_blank_gram, gram, number)
         self._words = Terms(by_word)
         self._meetings = Terms(by_meeting)
+        #: The documents of the frequent ones of the longer meetings.
+        self._frequent = {
+            meeting: BitMap(numbers) for meeting, numbers in _frequent_ones(by_long_meeting).items()
+        }
         self._grams = self._gather_grams(by_blank_gram)
 
     def add(self, number: int, text: str) -> None:
@@ -68,6 +85,8 @@ class Postings:
             for meeting in _meetings(words):
                 self._meetings.add(meeting, number)
                 grams.update(_blank_grams(meeting))
+            for meeting in _long_meetings(words) & self._frequent.keys():
+                self._frequent[meeting].add(number)
         else:
             self._irregular.add(number)
             grams.update(_blank_grams(text))
@@ -93,6 +112,8 @@ class Postings:
             return BitMap(), as_bitmap(self._grams.get(text[:2]))
         if _meetings(pieces) == {text}:
             return self._meetings.containing(text), self._irregular
+        if text in self._frequent:
+            return self._frequent[text], self._irregular
         last = len(pieces) - 1
         found: BitMap | None = None
         for place, piece in enumerate(pieces):
@@ -104,13 +125,17 @@ class Postings:
             found = documents if found is None else found & documents
         for meeting in _meetings(pieces):
             found = BitMap() if found is None else found & self._meeting(meeting)
-        return BitMap(), found or BitMap()
+        for meeting in _long_meetings(pieces) & self._frequent.keys():
+            found = (
+                BitMap() if found is None else found & (self._frequent[meeting] | self._irregular)
+            )
+        return BitMap(), found if found is not None else BitMap()
 
     def _with_piece(self, piece: str, *, starts: bool, ends: bool) -> BitMap:
         if starts and ends:
             return self._words.equal(piece)
         edged = (EDGE if starts else "") + piece + (EDGE if ends else "")
-        return self._words.containing(edged) if len(edged) > 2 else self.containing(piece)  # noqa: PLR2004
+        return self._words.about(edged) if len(edged) > 2 else self.containing(piece)  # noqa: PLR2004
 
     def _meeting(self, meeting: str) -> BitMap:
         """The documents in which two words may meet like this.
@@ -141,6 +166,12 @@ def _append(documents: "dict[str, array[int]]", term: str, number: int) -> None:
         numbers.append(number)
 
 
+def _frequent_ones(documents: "dict[str, array[int]]") -> "dict[str, array[int]]":
+    """Those that stand in a large share of the first documents; none where they are few."""
+    least = _SAMPLE * _FREQUENT
+    return {term: numbers for term, numbers in documents.items() if len(numbers) > least}
+
+
 def _grams(word: str) -> set[str]:
     return {*word, *map("".join, itertools.pairwise(word))}
 
@@ -148,6 +179,11 @@ def _grams(word: str) -> set[str]:
 def _meetings(words: list[str]) -> set[str]:
     """How neighbouring words meet: the last letters of one, a blank, the first of the next."""
     return {f"{left[-_MEETING:]} {right[:_MEETING]}" for left, right in itertools.pairwise(words)}
+
+
+def _long_meetings(words: list[str]) -> set[str]:
+    """How neighbouring words meet, by fewer letters before the blank and more after it."""
+    return {f"{left[-1]} {right[:3]}" for left, right in itertools.pairwise(words)}
 
 
 def _blank_grams(text: str) -> set[str]:

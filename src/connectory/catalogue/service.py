@@ -54,6 +54,13 @@ class Catalogue:
         """How many Connectors there are."""
         return len(self._index)
 
+    def at_hand(self, id_: str, project: str) -> Response | None:
+        """What `with_id` gives, where that was asked for before and takes no wait; else None."""
+        number = self._numbers.get(id_)
+        if number is None or not self._index.is_visible(number, project):
+            return None
+        return self.cache.get(number)
+
     async def with_id(self, id_: str, project: str) -> Response | None:
         """A Connector by its id, if it exists for a Project (given as `region:projectKey`)."""
         number = self._numbers.get(id_)
@@ -158,6 +165,7 @@ class Catalogue:
             ServiceUnavailable: they are not there any more.
         """
         index = self._index
+        self.cache.misses += len(numbers)
         versions = {number: index.version_of(number) for number in numbers}
         contents = await self._database.reading_promptly(store.contents, list(versions.values()))
         if len(contents) < len(versions):

@@ -12,6 +12,8 @@ from pyroaring import BitMap
 EDGE = "\n"
 #: Terms are found by the pieces of this length that they contain.
 _PIECE = 3
+#: A piece that so many terms contain has a bitmap of its own: to unite so many takes long.
+_WIDE = 1_024
 
 #: Most terms stand in one document only: its number costs less than a bitmap of one.
 Posting = BitMap | int
@@ -60,6 +62,12 @@ class Terms:
         self._by_piece: dict[str, array[int]] = {}
         for place, edged in enumerate(self._edged):
             self._file(place, edged)
+        #: The documents of the pieces that many terms contain.
+        self._wide = {
+            piece: union([self._postings[place] for place in places])
+            for piece, places in self._by_piece.items()
+            if len(places) >= _WIDE
+        }
 
     def items(self) -> Iterator[tuple[str, Posting]]:
         """The terms and their postings."""
@@ -68,13 +76,18 @@ class Terms:
     def add(self, term: str, number: int) -> None:
         """Add a document to a term, which may be new."""
         place = self._places.get(term)
-        if place is not None:
+        if place is None:
+            place = len(self._edged)
+            self._places[term] = place
+            self._edged.append(f"{EDGE}{term}{EDGE}")
+            self._postings.append(number)
+            self._file(place, self._edged[place])
+        else:
             self._postings[place] = extended(self._postings[place], number)
-            return
-        self._places[term] = len(self._edged)
-        self._edged.append(f"{EDGE}{term}{EDGE}")
-        self._postings.append(number)
-        self._file(len(self._edged) - 1, self._edged[-1])
+        for piece in _pieces(self._edged[place]):
+            wide = self._wide.get(piece)
+            if wide is not None:
+                wide.add(number)
 
     def equal(self, term: str) -> BitMap:
         """The documents of a term."""
@@ -86,21 +99,35 @@ class Terms:
 
         EDGE in the text stands for a term's edge.
         """
+        if text in self._wide:
+            return self._wide[text]
         edged, postings = self._edged, self._postings
-        pieces = [text[start : start + _PIECE] for start in range(len(text) - _PIECE + 1)]
-        filed = [self._by_piece.get(piece) for piece in pieces]
-        if None in filed:
-            return BitMap()
-        rarest = min(filter(None, filed), key=len)
+        rarest = self._rarest(text)
         if len(text) == _PIECE:
             return union([postings[place] for place in rarest])
         return union([postings[place] for place in rarest if text in edged[place]])
 
+    def about(self, text: str) -> BitMap:
+        """The documents that `containing` gives, and perhaps more where those take long to tell."""
+        wide = [self._wide[piece] for piece in _pieces(text) if piece in self._wide]
+        if not wide or len(self._rarest(text)) < _WIDE:
+            return self.containing(text)
+        return BitMap.intersection(*wide)
+
+    def _rarest(self, text: str) -> "array[int]":
+        """The terms of that piece of a text which the fewest contain; none where one has none."""
+        none: array[int] = array("I")
+        return min((self._by_piece.get(piece, none) for piece in _pieces(text)), key=len)
+
     def _file(self, place: int, edged: str) -> None:
         by_piece = self._by_piece
-        for piece in {edged[start : start + _PIECE] for start in range(len(edged) - _PIECE + 1)}:
+        for piece in _pieces(edged):
             places = by_piece.get(piece)
             if places is None:
                 by_piece[piece] = array("I", (place,))
             else:
                 places.append(place)
+
+
+def _pieces(text: str) -> set[str]:
+    return {text[start : start + _PIECE] for start in range(len(text) - _PIECE + 1)}

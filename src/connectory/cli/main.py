@@ -4,10 +4,12 @@ Modules of commands are imported when one of theirs is called: `connectory serve
 for what `connectory import` needs.
 """
 
+import gc
 import importlib
 import os
 import sys
 import traceback
+from types import ModuleType
 from typing import Any
 
 import click
@@ -60,9 +62,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(
-            importlib.import_module(f"connectory.cli.{module}"), attribute
-        )
+        command: click.Command = getattr(_imported(f"connectory.cli.{module}"), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -70,6 +70,16 @@ class _Commands(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, meaning) for name, (_, _, meaning) in COMMANDS.items()])
+
+
+def _imported(name: str) -> ModuleType:
+    """A module, imported without looking for garbage: it makes none, and the look takes long."""
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,7 +1,8 @@
 """Migrations: bring a database to the schema of this program, or refuse one that is newer.
 
 The scripts under `migrations/versions` are Alembic's. The program knows its own revision as a
-constant, so that a start on a current database costs one query and not Alembic's import.
+constant, so that a start on a current database costs one query and not Alembic's import. An empty
+database is given the newest schema at once, without the scripts: a test holds the two together.
 """
 
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import sqlalchemy
 
 from connectory.database.engine import Database
-from connectory.database.tables import metadata
+from connectory.database.tables import feed, metadata
+from connectory.kernel import ids
 
 #: The newest migration; a test compares it with the scripts.
 HEAD = "0002"
@@ -84,6 +86,28 @@ def upgrade(connection: sqlalchemy.Connection) -> bool:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
     if not _is_behind(connection):
         return False
+    if current_revision(connection) is None:
+        _create(connection)
+    else:
+        _run_scripts(connection)
+    return True
+
+
+def _create(connection: sqlalchemy.Connection) -> None:
+    """Make what all scripts make, one after the other, in an empty database."""
+    version = sqlalchemy.Table(
+        "alembic_version",
+        sqlalchemy.MetaData(),
+        sqlalchemy.Column("version_num", sqlalchemy.String(32), nullable=False),
+        sqlalchemy.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+    )
+    version.create(connection, checkfirst=False)
+    connection.execute(version.insert().values(version_num=HEAD))
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(feed.insert().values(id=1, epoch=ids.new_id(), head=0))
+
+
+def _run_scripts(connection: sqlalchemy.Connection) -> None:
     from alembic import command  # noqa: PLC0415 - 150 ms that a current database never needs
     from alembic.config import Config  # noqa: PLC0415
 
@@ -91,7 +115,6 @@ def upgrade(connection: sqlalchemy.Connection) -> bool:
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    return True
 
 
 def _is_behind(connection: sqlalchemy.Connection) -> bool:

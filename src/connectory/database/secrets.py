@@ -16,9 +16,6 @@ import os
 import secrets
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from connectory.settings import Settings
 
 #: The key ring's name in the data folder.
@@ -45,6 +42,9 @@ class KeyRing:
         """
         if not keys or any(len(key) != _KEY_BYTES for key in keys):
             raise SecretKeysError(f"a key ring has one key of {_KEY_BYTES} bytes, or several")
+        # Imported where it is needed: it takes longer than many a command does.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
         self._ciphers = {_id(key): AESGCM(key) for key in keys}
 
     @property
@@ -66,6 +66,8 @@ class KeyRing:
             SecretKeysError: its key is not in the ring, it was sealed for another owner, or it
                 was changed.
         """
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+
         form, _, rest = sealed.partition(".")
         key_id, _, text = rest.partition(".")
         cipher = self._ciphers.get(key_id)

@@ -29,7 +29,7 @@ from connectory.http.answers import Response
 from connectory.http.queries import query_decoder
 from connectory.http.rates import Rates
 from connectory.http.requestlog import Measures, correlation_id, correlation_ids
-from connectory.http.table import Endpoint, Request, Router, argument_checker
+from connectory.http.table import Endpoint, Match, Request, Router
 from connectory.settings import Settings
 
 Scope = dict[str, Any]
@@ -47,7 +47,6 @@ _LARGE = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class _Decoders:
-    check_arguments: Callable[[Mapping[str, str]], None]
     query: Callable[[bytes], Any] | None
     body: Callable[[bytes], Any] | None
 
@@ -91,9 +90,9 @@ class Application:
         oauth = False
         try:
             self._check_limits(scope)
-            found, endpoint, arguments = self._router.find(method, scope["raw_path"])
-            route, oauth = found.template, endpoint.oauth_errors
-            response = await self._answer(scope, receive, headers, endpoint, arguments)
+            match = self._router.find(method, scope["raw_path"])
+            route, oauth = match.route.template, match.endpoint.oauth_errors
+            response = await self._answer(scope, receive, headers, match)
         except (ApiError, ApiErrors) as error:
             response = answers.of_error(error, oauth=oauth)
         except bodies.ClientGone:
@@ -130,12 +129,15 @@ class Application:
         scope: Scope,
         receive: bodies.Receive,
         headers: Mapping[bytes, bytes],
-        endpoint: Endpoint,
-        arguments: Mapping[str, str],
+        match: Match,
     ) -> Response:
+        endpoint = match.endpoint
         grant: Grant | OperatorGrant | None = None
         if endpoint.permissions is not None:
-            grant = await self._authenticator.authenticate(headers.get(b"authorization"))
+            shown = headers.get(b"authorization")
+            grant = None if shown is None else self._authenticator.known(shown)
+            if grant is None:
+                grant = await self._authenticator.authenticate(shown)
             if self._rates is not None:
                 self._rates.take(grant.project)
             if endpoint.permissions.isdisjoint(grant.permissions):
@@ -145,9 +147,9 @@ class Application:
         accept = headers.get(b"accept")
         if accept is not None and accept != b"*/*" and not _accepts(accept, endpoint.produces):
             raise NotAcceptable(f"This endpoint answers with {endpoint.produces}")
+        if match.fault is not None:
+            raise match.fault
         decoders = self._decoders[id(endpoint)]
-        if arguments:
-            decoders.check_arguments(arguments)
         query = decoders.query(scope["query_string"]) if decoders.query is not None else None
         body = None
         if decoders.body is not None:
@@ -161,7 +163,7 @@ class Application:
             scope[_BODY_READ] = True
             body = decoders.body(text)
         return await endpoint.handler(
-            Request(endpoint, arguments, query, body, grant, headers, scope, self._settings)
+            Request(endpoint, match.arguments, query, body, grant, headers, scope, self._settings)
         )
 
     def _failure(self, error: Exception) -> ApiError:
@@ -229,7 +231,7 @@ def _decoders(endpoint: Endpoint) -> _Decoders:
         body = bodies.form_decoder(struct)
     elif endpoint.body is not None:
         body = bodies.json_decoder(endpoint.body)
-    return _Decoders(argument_checker(endpoint), query, body)
+    return _Decoders(query, body)
 
 
 async def _negotiated(response: Response, headers: Mapping[bytes, bytes]) -> Response:

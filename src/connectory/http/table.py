@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -142,6 +142,23 @@ class Route:
         return sorted(set(self.endpoints) | ({"HEAD"} if "GET" in self.endpoints else set()))
 
 
+class Match(NamedTuple):
+    """What a path and a method lead to."""
+
+    route: Route
+    endpoint: Endpoint
+    #: The path's parameters by name.
+    arguments: Mapping[str, str]
+    #: What is wrong with an argument. It is told once the caller is known and allowed, not before.
+    fault: InvalidPathParam | None
+
+
+#: Matches that are kept: more than the Connectors that a node is asked for again and again.
+_KEPT_MATCHES = 4_096
+#: A longer path is not kept, so that the matches kept have a bounded size.
+_KEPT_PATH_BYTES = 128
+
+
 class _Place:
     """Where a path has got to, segment by segment."""
 
@@ -171,11 +188,13 @@ class Router:
     """Finds the endpoint of a request.
 
     Paths are compared segment by segment: literal text comes before a parameter. What it takes
-    does not grow with the number of endpoints.
+    does not grow with the number of endpoints. Paths that are asked for again and again are kept.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self._root = _Place()
+        self._checks = {id(endpoint): _argument_check(endpoint) for endpoint in endpoints}
+        self._kept: dict[tuple[str, bytes], Match] = {}
         for endpoint in endpoints:
             place = self._root
             for segment in endpoint.path.split("/"):
@@ -186,14 +205,26 @@ class Router:
                 raise ValueError(f"{endpoint.method} {endpoint.path} is declared twice")
             place.route.endpoints[endpoint.method] = endpoint
 
-    def find(self, method: str, raw_path: bytes) -> tuple[Route, Endpoint, dict[str, str]]:
-        """The route, the endpoint and the unchecked path parameters of a request.
+    def find(self, method: str, raw_path: bytes) -> Match:
+        """What answers a request.
 
         Raises:
             NoSuchPath: no endpoint has this path.
             MethodNotAllowed: some have, for other methods.
             InvalidPathParam: the path is not UTF-8, or has U+0000 in it.
         """
+        kept = self._kept.get((method, raw_path))
+        if kept is not None:
+            return kept
+        route, endpoint, arguments = self._walk(method, raw_path)
+        match = Match(route, endpoint, arguments, self._checks[id(endpoint)](arguments))
+        if match.fault is None and len(raw_path) <= _KEPT_PATH_BYTES:
+            if len(self._kept) >= _KEPT_MATCHES:
+                self._kept.clear()
+            self._kept[method, raw_path] = match
+        return match
+
+    def _walk(self, method: str, raw_path: bytes) -> tuple[Route, Endpoint, dict[str, str]]:
         segments = _decoded(raw_path) if b"%" in raw_path else raw_path.decode("latin-1").split("/")
         arguments: dict[str, str] = {}
         place = self._root
@@ -217,10 +248,12 @@ class Router:
         return route, endpoint, arguments
 
 
-def argument_checker(endpoint: Endpoint) -> Callable[[Mapping[str, str]], None]:
-    """A function that makes sure that each path parameter is of its declared type.
+def _argument_check(
+    endpoint: Endpoint,
+) -> Callable[[Mapping[str, str]], InvalidPathParam | None]:
+    """A function that tells whether each path parameter is of its declared type.
 
-    It raises InvalidPathParam, whose `detailedErrorMessage` names the parameter and its value.
+    Its InvalidPathParam has a `detailedErrorMessage` that names the parameter and its value.
     """
     checks = []
     for name, declared in endpoint.parameters.items():
@@ -231,11 +264,12 @@ def argument_checker(endpoint: Endpoint) -> Callable[[Mapping[str, str]], None]:
             raise TypeError(f"{endpoint.path}: the type of {name} is not a text with a pattern")
         checks.append((name, re.compile(schema.pattern).search, schema.pattern))
 
-    def check(arguments: Mapping[str, str]) -> None:
+    def check(arguments: Mapping[str, str]) -> InvalidPathParam | None:
         for name, matches, pattern in checks:
             if not matches(arguments[name]):
                 shown = pattern.replace(r"(?!\n)", "")
-                raise InvalidPathParam(f"{name}: '{arguments[name]}' does not match {shown}")
+                return InvalidPathParam(f"{name}: '{arguments[name]}' does not match {shown}")
+        return None
 
     return check
 

@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.String(36), nullable=False),
         sa.Column("head", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("id = 1", name="ck_feed_one_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_feed_one_row")),
         sa.PrimaryKeyConstraint("id", name="pk_feed"),
     )
     op.create_table(
