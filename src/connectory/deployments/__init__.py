@@ -1,0 +1,1 @@
+"""Deployments: a Connector with its configuration, built, run and told of."""

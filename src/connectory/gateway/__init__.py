@@ -1,0 +1,1 @@
+"""HTTP in front of applications: on an origin of their own."""

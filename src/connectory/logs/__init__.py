@@ -1,0 +1,1 @@
+"""What applications print and are asked, collected, kept for a time, and told."""
