@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,11 @@ from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
+from connectory.database.secrets import load_key_ring
 from connectory.database.serving import is_served_by_one
+from connectory.deployments import endpoints as deployment_endpoints
+from connectory.deployments.service import Deployments
+from connectory.deployments.service import Limits as DeploymentLimits
 from connectory.http import reference, server
 from connectory.http.application import Application, with_correlation_id
 from connectory.http.requestlog import Measures
@@ -75,11 +80,19 @@ def compose(
         work_queued=worker.wake,
         catalogue_changed=follower.catch_up,
     )
+    deployments = Deployments(
+        database,
+        clock,
+        DeploymentLimits(deployments=settings.max_deployments, deploying=settings.work_per_project),
+        key_ring=functools.cache(lambda: load_key_ring(settings)),
+        work_queued=worker.wake,
+    )
     certifications = Certifications(database, clock, catalogue_changed=follower.catch_up)
     endpoints = [
         *catalogue_endpoints.endpoints(catalogue),
         *staging_endpoints.endpoints(staging),
         *certification_endpoints.endpoints(certifications),
+        *deployment_endpoints.endpoints(deployments),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
         *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database, worker)),

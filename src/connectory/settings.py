@@ -274,6 +274,24 @@ class Settings:
         4 * 2**30, _whole_number(0), "Disk for repositories that were fetched."
     )
 
+    max_deployments: int = _setting(
+        100, _whole_number(1), "The most Deployments that a Project may have."
+    )
+    start_seconds: float = _setting(
+        120.0, _seconds, "How long an application may take to be healthy after its start."
+    )
+    commerce_api_url: str = _setting(
+        "https://api.{region}.commercetools.com",
+        _url,
+        "Address of the commerce platform's API as applications with a generated API Client find"
+        " it; {region} stands for the Project's.",
+    )
+    commerce_auth_url: str = _setting(
+        "https://auth.{region}.commercetools.com",
+        _url,
+        "Address of the commerce platform's authorization, likewise.",
+    )
+
     check_policy: Path | None = _setting(
         None,
         _path,
@@ -318,6 +336,10 @@ class Settings:
 #: Variables with our prefix that are not the server's: those of tests, benchmarks, commands.
 NOT_SETTINGS = frozenset(
     {
+        "CONNECTORY_API_URL",
+        "CONNECTORY_CLIENT_ID",
+        "CONNECTORY_CLIENT_SECRET",
+        "CONNECTORY_PROJECT_KEY",
         "CONNECTORY_TEST_POSTGRES_URL",
         "CONNECTORY_TEST_REQUIRE",
         "CONNECTORY_TEST_SHARED",

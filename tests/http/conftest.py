@@ -18,6 +18,7 @@ from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft
 from connectory.database import migration
 from connectory.database.engine import Database, open_database
+from connectory.deployments import store as deployments
 from connectory.http.table import Endpoint
 from connectory.identity.administration import Administration
 from connectory.kernel import ids
@@ -25,6 +26,7 @@ from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 from connectory.staging import store
 from connectory.staging.model import Declared, Staged, created
+from tests.deployments.examples import deployment
 from tests.harness import UNMEASURED, Credentials, Installation, Server, connector
 from tests.staging.repositories import Repositories
 
@@ -38,6 +40,19 @@ PRIVATE = connector(
     owner=f"{REGION}:{OWN}",
     private=True,
     certified=False,
+)
+#: One that any Project can deploy.
+DEPLOYABLE = connector(
+    "deployable",
+    id="8a5c8f0e-6d2b-4c1f-9a57-2b1f7c3e9d10",
+    configurations=[
+        {
+            "applicationName": "service",
+            "applicationType": "service",
+            "standardConfiguration": [],
+            "securedConfiguration": [],
+        }
+    ],
 )
 PUBLIC = connector(
     "connector-key",
@@ -110,6 +125,14 @@ class Described:
             store.add(connection, then(subject))
         return {"id": id_, "key": f"key-{id_}"}
 
+    def new_deployment(self) -> dict[str, str]:
+        """A new Deployment of OWN that nothing is under way of: its `id` and its `key`."""
+        id_ = ids.new_id()
+        subject = deployment(id=id_, key=f"key-{id_}", project=f"{REGION}:{OWN}")
+        with self.database.write() as connection:
+            deployments.add(connection, subject)
+        return {"id": id_, "key": f"key-{id_}"}
+
     @property
     def client(self) -> Credentials:
         """The client that is permitted to do most."""
@@ -133,7 +156,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
         migration.migrate(database)
         clients = _clients(database)
         operator = _operator(database)
-        lines = [json.dumps(each).encode() for each in (PRIVATE, PUBLIC)]
+        lines = [json.dumps(each).encode() for each in (PRIVATE, PUBLIC, DEPLOYABLE)]
         import_connectors(database, lines, actor="command:tests", now=system_clock(), fault=print)
         import_demo_catalogue(database, actor="command:tests", now=system_clock())
         endpoints = app.compose(Settings(data=data), database, system_clock).endpoints

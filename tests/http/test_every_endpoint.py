@@ -14,13 +14,14 @@ import jsonschema
 import pytest
 
 from connectory.contract.certification import CertificationUpdate
+from connectory.contract.deployments import DeploymentDraft, DeploymentUpdate
 from connectory.contract.errors import AuthenticationError
 from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft, ConnectorUpdate
 from connectory.http.bodies import FORM as FORM_TYPE
 from connectory.http.table import Endpoint
 from connectory.identity.model import RESERVED_PROJECT_KEYS
-from tests.http.conftest import FOREIGN, OWN, PRIVATE, Described
+from tests.http.conftest import DEPLOYABLE, FOREIGN, OWN, PRIVATE, REGION, Described
 from tests.staging.examples import certifiable, staged
 
 #: Path parameters that lead to what belongs to the Project OWN alone.
@@ -96,6 +97,8 @@ def path_of(described: Described, endpoint: Endpoint) -> str:
     arguments: dict[str, Any] = dict(ARGUMENTS)
     if endpoint.path.startswith("/connectors/drafts/"):
         arguments |= described.new_draft()
+    elif endpoint.path.startswith("/{projectKey}/deployments/"):
+        arguments |= described.new_deployment()
     elif endpoint.path == "/operator/certifications/{id}":
         arguments |= described.new_draft(certifiable)
     return endpoint.path.format_map(arguments)
@@ -110,6 +113,11 @@ def body_of(described: Described, endpoint: Endpoint) -> dict[str, Any]:
         return {"data": {name: FORM[name] for name in names if name in FORM}}
     if endpoint.body is ConnectorUpdate:
         return {"json": {"version": 1, "actions": []}}
+    if endpoint.body is DeploymentUpdate:
+        return {"json": {"version": 1, "actions": [{"action": "redeploy"}]}}
+    if endpoint.body is DeploymentDraft:
+        reference = {"id": DEPLOYABLE["id"]}
+        return {"json": {"connector": reference, "configurations": [], "region": REGION}}
     if endpoint.body == CertificationUpdate:
         return {"json": {"version": certifiable(staged()).version, "action": "take"}}
     assert endpoint.body is ConnectorStagedDraft, "say here what a body of this endpoint is"

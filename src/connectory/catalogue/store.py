@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, Row, Select, func, select
 
 from connectory.catalogue.model import Document
+from connectory.contract.connectors import ConnectorContent
 from connectory.contract.scalars import IntegrationType
 from connectory.database.tables import connector_versions, connectors
 
@@ -33,6 +34,7 @@ class _Searched(Struct, frozen=True, gc=False, rename="camel"):
 
 _searched = msgspec.json.Decoder(_Searched)
 _projects = msgspec.json.Decoder(tuple[str, ...])
+_content = msgspec.json.Decoder(ConnectorContent)
 
 
 def documents(connection: Connection, since: int) -> list[Document]:
@@ -84,6 +86,63 @@ def exported(connection: Connection) -> Iterator[Row[Any]]:
     """
     query = _current().where(connectors.c.listed).order_by(connectors.c.id)
     yield from connection.execution_options(yield_per=1_000).execute(query)
+
+
+class Deployable(Struct, frozen=True, kw_only=True):
+    """A version of a Connector, and who may deploy it.
+
+    Attributes:
+        id: Of the Connector.
+        version: Which one.
+        content: What it says of itself.
+        commit: What its tag was when it was checked; none of one that was imported.
+        owner: Whose it is, as `region:projectKey`.
+        projects: Whom it is assigned to, likewise.
+        listed: Whether it can be deployed anew.
+    """
+
+    id: str
+    version: int
+    content: ConnectorContent
+    commit: str | None
+    owner: str | None
+    projects: tuple[str, ...]
+    listed: bool
+
+    def exists_for(self, project: str) -> bool:
+        """Whether a Project may see it."""
+        return not self.content.private or project == self.owner or project in self.projects
+
+
+def deployable(
+    connection: Connection, *, id_: str | None, key: str | None, version: int | None
+) -> Deployable | None:
+    """A version of a Connector by its id or key; the latest where none is asked for."""
+    query = select(
+        connectors.c.id,
+        connectors.c.owner,
+        connectors.c.private_projects,
+        connectors.c.listed,
+        connector_versions.c.version,
+        connector_versions.c.content,
+        connector_versions.c.commit,
+    ).join_from(connectors, connector_versions)
+    query = query.where(connectors.c.key == key if id_ is None else connectors.c.id == id_)
+    query = query.where(
+        connector_versions.c.version == (connectors.c.version if version is None else version)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Deployable(
+        id=row.id,
+        version=row.version,
+        content=_content.decode(row.content),
+        commit=row.commit,
+        owner=row.owner,
+        projects=_projects.decode(row.private_projects),
+        listed=row.listed,
+    )
 
 
 @functools.lru_cache(maxsize=512)

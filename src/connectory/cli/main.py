@@ -29,6 +29,11 @@ COMMANDS = {
         "Add, list and remove what opens private git repositories.",
     ),
     "operator": ("operators", "operator", "Create, list and revoke operators of the HTTP API."),
+    "deployment": (
+        "deployments",
+        "deployment",
+        "Deploy Connectors, over HTTP, on any server of the contract.",
+    ),
     "certification": (
         "certifying",
         "certification",

@@ -224,6 +224,157 @@ class ConnectorAlreadyCertified(ApiError):
         super().__init__("The ConnectorStaged is already certified")
 
 
+class ConnectorStagedNotPreviewable(ApiError):
+    """The ConnectorStaged that is to be deployed is not previewable."""
+
+    code = "ConnectorStagedNotPreviewable"
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(f"Connector {name} with version {version} is not previewable")
+
+
+class ConnectorReferenceNotFound(ApiError):
+    """There is no such Connector or ConnectorStaged for the Project."""
+
+    code = "ConnectorReferenceNotFound"
+
+    def __init__(self, identifier: str, version: int | None) -> None:
+        super().__init__(f"Connector '{identifier}' with version {version or 'latest'} not found")
+
+
+class DeploymentInvalidType(ApiError):
+    """What is referenced cannot be deployed as this type."""
+
+    code = "DeploymentInvalidType"
+
+    def __init__(self, name: str, type_: str, allowed: str) -> None:
+        super().__init__(
+            f"The Connector {name} cannot be deployed as a '{type_}' type."
+            f" Only '{allowed}' types are allowed."
+        )
+
+
+class DeploymentProductionDeactivated(ApiError):
+    """The Project is not one for production."""
+
+    code = "DeploymentProductionDeactivated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Deployments to production are disabled for this Project."
+            " Please contact support to enable production deployments."
+        )
+
+
+class DeploymentUnsupportedRegion(ApiError):
+    """The Connector cannot be deployed in this region."""
+
+    code = "DeploymentUnsupportedRegion"
+
+    def __init__(self, region: str) -> None:
+        super().__init__(f"Deployment unsupported region {region}")
+
+
+class DeploymentUnknownApplicationConfiguration(ApiError):
+    """The Connector has no application of this name."""
+
+    code = "DeploymentUnknownApplicationConfiguration"
+
+    def __init__(self, application: str) -> None:
+        super().__init__(
+            f"Deployment does not require configuration for application named '{application}'."
+        )
+
+
+class DeploymentUnknownApplicationConfigurationKey(ApiError):
+    """The application declares no such key, or declares it in the other list."""
+
+    code = "DeploymentUnknownApplicationConfigurationKey"
+
+    def __init__(self, kind: str, key: str, application: str) -> None:
+        super().__init__(
+            f"Deployment does not require {kind} configuration with key {key}"
+            f" for application named {application}."
+        )
+
+
+class DeploymentUnknownGlobalConfigurationKey(ApiError):
+    """The Connector declares no such key for all applications."""
+
+    code = "DeploymentUnknownGlobalConfigurationKey"
+
+    def __init__(self, kind: str, key: str) -> None:
+        super().__init__(f"Deployment global configuration does not require {kind} with key {key}.")
+
+
+class DeploymentMissingGlobalConfigurationKey(ApiError):
+    """A value that all applications need is missing."""
+
+    code = "DeploymentMissingGlobalConfigurationKey"
+
+    def __init__(self, kind: str, key: str) -> None:
+        super().__init__(f"Deployment global configuration requires {kind} with key {key}.")
+
+
+class DeploymentEmptyRequiredGlobalConfigurationKey(ApiError):
+    """A value that all applications need is empty."""
+
+    code = "DeploymentEmptyRequiredGlobalConfigurationKey"
+
+    def __init__(self, kind: str, key: str) -> None:
+        super().__init__(
+            f"Deployment requires a non empty value for {kind} global configuration with key {key}."
+        )
+
+
+class DeploymentApplicationRequired(ApiError):
+    """The Connector has no application that could be deployed."""
+
+    code = "DeploymentApplicationRequired"
+
+    def __init__(self) -> None:
+        super().__init__("A Deployment requires at least one application")
+
+
+class DeploymentApplicationDoNotBelong(ApiError):
+    """A redeploy has values for an application that the Deployment does not have."""
+
+    code = "DeploymentApplicationDoNotBelong"
+
+    def __init__(self, name: str, application: str) -> None:
+        super().__init__(f"Deployment with {name} does not include application: {application}")
+
+
+class DeploymentConnectorUpdateFailure(ApiError):
+    """The latest version of the Connector cannot take the place of the deployed one."""
+
+    code = "DeploymentConnectorUpdateFailure"
+
+    def __init__(self, name: str, connector: str, cause: str) -> None:
+        super().__init__(
+            f"Deployment with {name} failed while trying to update Connector {connector}"
+            f" (cause: {cause})"
+        )
+
+
+class DeploymentInvalidStatusTransition(ApiError):
+    """A deploy or undeploy is under way."""
+
+    code = "DeploymentInvalidStatusTransition"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"Invalid status change: Already {status.lower()}")
+
+
+class DeploymentApplicationDoesNotExist(ApiError):
+    """The Deployment has no application of this name."""
+
+    code = "DeploymentApplicationDoesNotExist"
+
+    def __init__(self, application: str) -> None:
+        super().__init__(f"Deployment does not have an application named {application}.")
+
+
 class AuthorizationError(ApiError):
     """The token's scopes do not reach this endpoint or this project."""
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     true,
 )
 
@@ -143,6 +144,30 @@ connectors_staged = Table(
     Column("document", Text, nullable=False),  # a staging.model.Staged, as JSON
     Column("created_at", BigInteger, nullable=False),
     Column("last_modified_at", BigInteger, nullable=False),
+)
+
+#: What is deployed. `document` is all of it; the columns are what is asked for.
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("key", String(256)),
+    Column("project", String(128), nullable=False),  # region:projectKey
+    Column("version", Integer, nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("document", Text, nullable=False),  # a deployments.model.Deployment, as JSON
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_modified_at", BigInteger, nullable=False),
+    UniqueConstraint("project", "key"),
+)
+
+#: What was deployed when, with all that it ran with.
+releases = Table(
+    "releases",
+    metadata,
+    Column("deployment_id", ForeignKey("deployments.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("document", Text, nullable=False),  # a deployments.model.Release, as JSON
 )
 
 #: Durable work: one row for each piece. A result counts only with the attempt that is current.

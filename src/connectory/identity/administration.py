@@ -1,6 +1,6 @@
 """What is done to Projects, API Clients and operators by command; each act is in the audit log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 from sqlalchemy import Connection
@@ -81,6 +81,30 @@ class Administration:
             self._connection, client, Secret(digest=ids.digest(secret), expires_at=None)
         )
         self._record("client:create", client.id, project=project_key, scope=scope)
+        return _credentials(client, secret)
+
+    def create_generated_client(self, project_key: str, scopes: Iterable[str]) -> Credentials:
+        """Make the API Client of a Deployment, which may do what it can of what it asks for.
+
+        A Connector asks for scopes of the whole commerce platform (`manage_orders`); those that
+        are not scopes of Connect allow nothing here.
+
+        Raises:
+            IdentityError: the Project is unknown.
+        """
+        self._project(project_key)
+        names = {each.partition(":")[0] for each in scopes}
+        client = Client(
+            id=ids.new_client_id(),
+            project_key=project_key,
+            permissions=frozenset(each for each in Permission if each in names),
+            created_at=self._now,
+        )
+        secret = ids.new_client_secret()
+        store.add_client(
+            self._connection, client, Secret(digest=ids.digest(secret), expires_at=None)
+        )
+        self._record("client:create", client.id, project=project_key, scope=" ".join(sorted(names)))
         return _credentials(client, secret)
 
     def rotate_client(self, client_id: str, *, overlap: int = ROTATION_OVERLAP) -> Credentials:

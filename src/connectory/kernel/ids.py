@@ -14,6 +14,7 @@ CLIENT_ID_LENGTH = 24
 CLIENT_SECRET_LENGTH = 32
 
 _ALPHABET = string.ascii_letters + string.digits
+_HOST_ALPHABET = string.ascii_lowercase + string.digits
 
 
 def new_id() -> str:
@@ -34,6 +35,11 @@ def new_client_secret() -> str:
 def new_token() -> str:
     """An opaque access token of 43 URL-safe characters: 256 bits."""
     return secrets.token_urlsafe(32)
+
+
+def new_slug() -> str:
+    """24 random lower-case letters and digits, which may be part of a host name."""
+    return "".join(secrets.choice(_HOST_ALPHABET) for _ in range(CLIENT_ID_LENGTH))
 
 
 def digest(secret: str) -> str:

@@ -83,6 +83,9 @@ class Runtime(Protocol):
             StartFailed: it was not healthy in that time; nothing of it is left.
         """
 
+    async def discard(self, application_id: str, release: int) -> None:
+        """Stop a release that was never switched to; nothing happens where there is none."""
+
     async def switch(self, application_id: str, release: int) -> None:
         """Let a release that is healthy take the calls; the one before drains and is stopped."""
 

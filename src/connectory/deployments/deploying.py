@@ -1,0 +1,448 @@
+"""The background work of a deploy: source → API Client → builds → starts → switch.
+
+A step that fails ends in `Failed` and leaves the release before serving: until the switch, nothing
+of the new release takes a call. A step may be made again after a crash, so each begins by taking
+back what the attempt before has told of it.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from connectory.building.model import Artifact, Builder, BuildFailed, Plan, Step
+from connectory.contract.deployments import DeploymentReportEntry
+from connectory.contract.staged import ReportEntryType
+from connectory.database.engine import Database
+from connectory.database.secrets import KeyRing
+from connectory.deployments import model, store
+from connectory.deployments.hosting import STATIC, Hosting
+from connectory.deployments.model import Application, Deployment, GeneratedClient, Release
+from connectory.deployments.programs import Programs
+from connectory.identity.administration import Administration
+from connectory.kernel.clock import Clock
+from connectory.runtime.model import StartFailed
+from connectory.sources.model import Fetched, SourceError
+from connectory.sources.service import Sources
+from connectory.specification.model import Specification
+from connectory.staging.declaring import SpecificationMissing, read_specification, told
+from connectory.work.lease import Lease
+from connectory.work.model import Work, WorkDelayed
+
+SOURCE: Final = "source"
+CLIENT: Final = "client"
+
+#: Takes a line that a build printed: the Deployment's id, the application's name, the line.
+BuildOutput = Callable[[str, str, str], None]
+
+
+class Overtaken(Exception):
+    """The request is not under way any more: the Deployment is being deleted, or is gone."""
+
+
+class _Failed(Exception):
+    """A step failed; its entry says why."""
+
+    def __init__(self, entry: DeploymentReportEntry) -> None:
+        super().__init__(entry.title)
+        self.entry = entry
+
+
+class Deploying:
+    """Does the work of deploys and redeploys (`work.lease.Handler`)."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        sources: Sources,
+        builder: Builder,
+        hosting: Hosting,
+        programs: Programs,
+        key_ring: Callable[[], KeyRing],
+        output: BuildOutput,
+        start_seconds: float,
+    ) -> None:
+        """Make it; an application that is not healthy in `start_seconds` has failed."""
+        self._database = database
+        self._sources = sources
+        self._builder = builder
+        self._hosting = hosting
+        self._programs = programs
+        self._clock = clock
+        self._key_ring = key_ring
+        self._output = output
+        self._start_seconds = start_seconds
+
+    def run(self, work: Work, lease: Lease) -> None:
+        """Make the steps that are left, and end the request."""
+        with contextlib.suppress(Overtaken):
+            try:
+                self._run(lease)
+            except _Failed as failure:
+                entry = failure.entry
+                lease.finish(also=lambda connection: self._fail(connection, work, entry))
+
+    def give_up(self, connection: Connection, work: Work, error: str) -> None:
+        """Fail the request: it could not be served."""
+        entry = self._error("The deployment could not be made", error)
+        with contextlib.suppress(Overtaken):
+            self._fail(connection, work, entry)
+
+    def cancelled(self, connection: Connection, work: Work) -> None:
+        """End the request as cancelled."""
+        entry = self._error("The deployment was cancelled", "Ask the operator why, or redeploy.")
+        with contextlib.suppress(Overtaken):
+            self._fail(connection, work, entry, outcome="cancelled")
+
+    def _run(self, lease: Lease) -> None:
+        work = lease.work
+        self._change(work, lambda each: model.admitted(each, self._clock()))
+        fetched, specification = self._source(lease)
+        self._client(lease)
+        artifacts = self._artifacts(lease, fetched)
+        release = self._prepared(lease, specification, artifacts)
+        self._start(lease, release, artifacts)
+
+    def _source(self, lease: Lease) -> tuple[Fetched, Specification]:
+        """The commit and what its connect.yaml says; told once."""
+        deployment = self._deployment(lease.work)
+        owner = deployment.source_owner or deployment.project
+        repository = deployment.connector.repository
+        commit = lease.work.progress.get("commit") or deployment.commit
+        try:
+            fetched = (
+                Fetched(repository, commit) if commit else self._sources.fetch(repository, owner)
+            )
+            read = read_specification(self._sources, fetched, owner)
+        except SpecificationMissing as missing:
+            raise _Failed(self._error("Source fetch failed", str(missing))) from None
+        except SourceError as error:
+            if error.transient:
+                raise WorkDelayed(error.reason) from None
+            raise _Failed(self._error("Source fetch failed", error.reason)) from None
+        if read.specification is None:
+            raise _Failed(self._error("Source fetch failed", told(read.faults)))
+        if lease.work.step is None:
+            entry = model.entry(
+                "Source fetch succeeded", self._clock(), message=f"commit {fetched.commit}"
+            )
+            self._advance(
+                lease,
+                SOURCE,
+                lambda each: model.entered(replace(each, commit=fetched.commit, report=()), entry),
+                {"commit": fetched.commit},
+            )
+        return fetched, read.specification
+
+    def _client(self, lease: Lease) -> None:
+        """See to it that there is the API Client that the Connector wants, and no other."""
+        if lease.work.step != SOURCE:
+            return
+        work = lease.work
+
+        def made(connection: Connection) -> None:
+            before = self._locked(connection, work)
+            client = before.client
+            if (client.scopes if client else None) == before.scopes:
+                return
+            by = Administration(connection, actor="deployments", now=self._clock())
+            if client is not None:
+                by.revoke_client(client.id)
+            after = replace(before, client=None)
+            if before.scopes is not None:
+                key = before.project.partition(":")[2]
+                credentials = by.create_generated_client(key, before.scopes)
+                sealed = self._key_ring().seal(
+                    credentials.client_secret.encode(), before.secret_owner
+                )
+                after = replace(
+                    before,
+                    client=GeneratedClient(
+                        id=credentials.client_id, scopes=before.scopes, secret=sealed
+                    ),
+                )
+            store.save(connection, after)
+
+        lease.advance(CLIENT, also=made)
+
+    def _artifacts(self, lease: Lease, fetched: Fetched) -> dict[str, Artifact]:
+        """What the applications are built into, by name."""
+        deployment = self._deployment(lease.work)
+        known: Mapping[str, str] = lease.work.progress.get("artifacts", {})
+        found = {name: self._builder.use(id_) for name, id_ in known.items()}
+        built = {name: each for name, each in found.items() if each is not None}
+        missing = [each for each in deployment.applications if each.name not in built]
+        if not missing:
+            return built
+        owner = deployment.source_owner or deployment.project
+        try:
+            with self._sources.tree(fetched, owner) as tree:
+                for application in missing:
+                    plan = Plan(
+                        tree=tree,
+                        source=fetched.commit,
+                        application=application.name,
+                        type=application.type,
+                        environment=self._programs.build_environment(deployment, application),
+                    )
+                    built[application.name] = self._build(lease, plan)
+                    names = {name: each.id for name, each in built.items()}
+                    place = deployment.applications.index(application)
+                    self._advance(lease, f"build {place}", lambda each: each, {"artifacts": names})
+        except SourceError as error:
+            if error.transient:
+                raise WorkDelayed(error.reason) from None
+            raise _Failed(self._error("Source fetch failed", error.reason)) from None
+        return built
+
+    def _build(self, lease: Lease, plan: Plan) -> Artifact:
+        work, name = lease.work, plan.application
+        self._change(work, lambda each: _without(each, name))
+
+        def tell(step: Step) -> None:
+            entry = model.entry(
+                step.title,
+                self._clock(),
+                type_=step.type,
+                message=step.message,
+                application=step.application,
+            )
+            self._change(work, lambda each: model.entered(each, entry))
+
+        lease.check()
+        try:
+            return self._builder.build(
+                plan,
+                told=tell,
+                output=lambda application, line: self._output(work.subject, application, line),
+                cancelled=lambda: lease.interrupted,
+            )
+        except BuildFailed as failure:
+            lease.check()
+            raise _Failed(self._error("Build failed", str(failure), name)) from None
+
+    def _prepared(
+        self, lease: Lease, specification: Specification, artifacts: Mapping[str, Artifact]
+    ) -> Release:
+        """The release with all that it runs with, written before anything of it starts."""
+        by_name = {each.name: each for each in specification.applications}
+        work = lease.work
+        with self._database.write() as connection:
+            before = self._locked(connection, work)
+            number = before.request.release if before.request else before.releases
+            release = store.find_release(connection, before.id, number)
+            if release is None:
+                raise Overtaken
+            release = replace(
+                release,
+                commit=before.commit,
+                artifacts={name: each.id for name, each in artifacts.items()},
+                endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
+                health_checks={
+                    name: msgspec.to_builtins(each.health_check)
+                    for name, each in by_name.items()
+                    if each.health_check
+                },
+                client_id=before.client.id if before.client else None,
+            )
+            store.put_release(connection, release)
+            schedules = {name: each.schedule for name, each in by_name.items()}
+            applications = tuple(
+                replace(each, schedule=schedules.get(each.name)) for each in before.applications
+            )
+            store.save(connection, replace(before, applications=applications))
+        return release
+
+    def _start(self, lease: Lease, release: Release, artifacts: Mapping[str, Artifact]) -> None:
+        """Start all applications, and let them take the calls once every one is healthy."""
+        deployment = self._deployment(lease.work)
+        running = [each for each in deployment.applications if each.type not in STATIC]
+        started: list[Application] = []
+        try:
+            for application in running:
+                self._start_one(lease, deployment, release, application)
+                started.append(application)
+            lease.check()
+        except BaseException:
+            for application in started:
+                self._hosting.discard(application.id, release.number)
+            raise
+        for application in deployment.applications:
+            if application.type in STATIC:
+                folder = artifacts[application.name].folder
+                self._hosting.route(deployment, application, static=folder)
+            else:
+                self._hosting.switch(application.id, release.number)
+                self._hosting.route(deployment, application)
+        self._succeed(lease, release)
+
+    def _start_one(
+        self, lease: Lease, deployment: Deployment, release: Release, application: Application
+    ) -> None:
+        program = self._programs.program(deployment, release, application)
+        name = application.name
+        try:
+            self._hosting.start(program, self._start_seconds, lease.check)
+        except StartFailed as failure:
+            raise _Failed(
+                self._error(f"Health check for application {name} failed", str(failure), name)
+            ) from None
+        entry = model.entry("Application started", self._clock(), application=name)
+        self._change(
+            lease.work,
+            lambda each: model.entered(_without(each, name, title=entry.title), entry),
+        )
+
+    def _succeed(self, lease: Lease, release: Release) -> None:
+        work = lease.work
+        gone: list[str] = []
+
+        def ended(connection: Connection) -> None:
+            before = self._locked(connection, work)
+            now = self._clock()
+            urls = {
+                each.name: url
+                for each in before.applications
+                if (url := self._programs.url(before, release, each)) is not None
+            }
+            after = model.succeeded(before, urls, now)
+            gone.extend(before.retired)
+            store.save(connection, replace(after, retired=()))
+            store.put_release(connection, replace(release, outcome="deployed", finished_at=now))
+
+        lease.finish(also=ended)
+        self._hosting.remove(gone)
+
+    def _fail(
+        self,
+        connection: Connection,
+        work: Work,
+        entry: DeploymentReportEntry,
+        *,
+        outcome: str = "failed",
+    ) -> None:
+        before = self._locked(connection, work)
+        now = self._clock()
+        number = before.request.release if before.request else before.releases
+        release = store.find_release(connection, before.id, number)
+        if release is not None:
+            store.put_release(connection, replace(release, outcome=outcome, finished_at=now))
+        store.save(connection, model.failed(model.entered(before, entry), now))
+
+    def _advance(
+        self,
+        lease: Lease,
+        step: str,
+        change: Callable[[Deployment], Deployment],
+        found: Mapping[str, Any],
+    ) -> None:
+        work = lease.work
+        lease.advance(step, found, also=lambda connection: self._write(connection, work, change))
+
+    def _change(self, work: Work, change: Callable[[Deployment], Deployment]) -> None:
+        with self._database.write() as connection:
+            self._write(connection, work, change)
+
+    def _write(
+        self, connection: Connection, work: Work, change: Callable[[Deployment], Deployment]
+    ) -> None:
+        before = self._locked(connection, work)
+        after = change(before)
+        if after is not before:
+            store.save(connection, after)
+
+    def _deployment(self, work: Work) -> Deployment:
+        with self._database.read() as connection:
+            return _served(store.with_id(connection, work.subject), work)
+
+    def _locked(self, connection: Connection, work: Work) -> Deployment:
+        return _served(store.lock(connection, work.subject), work)
+
+    def _error(self, title: str, message: str, application: str = "") -> DeploymentReportEntry:
+        return model.entry(
+            title,
+            self._clock(),
+            type_=ReportEntryType.ERROR,
+            message=message,
+            application=application,
+        )
+
+
+class Undeploying:
+    """Does the work of deletes (`work.lease.Handler`)."""
+
+    def __init__(
+        self,
+        database: Database,
+        hosting: Hosting,
+        clock: Clock,
+        *,
+        forget: Callable[[str], None],
+    ) -> None:
+        """Make it; `forget` removes what else is kept of a Deployment, by its id."""
+        self._database = database
+        self._hosting = hosting
+        self._clock = clock
+        self._forget = forget
+
+    def run(self, work: Work, lease: Lease) -> None:
+        """Stop all applications, and delete the Deployment with all that was made for it."""
+        with self._database.read() as connection:
+            found = store.with_id(connection, work.subject)
+        with contextlib.suppress(Overtaken):
+            deployment = _served(found, work)
+            self._hosting.remove([each.id for each in deployment.applications])
+            self._hosting.remove(deployment.retired)
+
+            def deleted(connection: Connection) -> None:
+                before = _served(store.lock(connection, work.subject), work)
+                if before.client is not None:
+                    by = Administration(connection, actor="deployments", now=self._clock())
+                    by.revoke_client(before.client.id)
+                store.remove(connection, before.id)
+
+            lease.finish(also=deleted)
+            self._forget(deployment.id)
+
+    def give_up(self, connection: Connection, work: Work, error: str) -> None:
+        """Say that it could not be undeployed; it can be asked for again."""
+        now = self._clock()
+        entry = model.entry(
+            "The Deployment could not be undeployed",
+            now,
+            type_=ReportEntryType.ERROR,
+            message=error,
+        )
+        with contextlib.suppress(Overtaken):
+            before = _served(store.lock(connection, work.subject), work)
+            store.save(connection, model.undeploy_failed(model.entered(before, entry), now))
+
+    def cancelled(self, connection: Connection, work: Work) -> None:
+        """The same, because an operator cancelled it."""
+        self.give_up(connection, work, "an operator cancelled it")
+
+
+def _served(subject: Deployment | None, work: Work) -> Deployment:
+    """The Deployment that work serves.
+
+    Raises:
+        Overtaken: its request is not the one under way.
+    """
+    if subject is None or subject.request is None or subject.request.id != work.payload["request"]:
+        raise Overtaken
+    return subject
+
+
+def _without(before: Deployment, application: str, *, title: str | None = None) -> Deployment:
+    """Without what an attempt before has told of an application."""
+    report = tuple(
+        each
+        for each in before.report
+        if each.application != application or (title is not None and each.title != title)
+    )
+    return before if report == before.report else replace(before, report=report)

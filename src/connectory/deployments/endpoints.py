@@ -1,0 +1,280 @@
+"""The endpoints of Deployments.
+
+Source: RAML `api.raml` under `/{projectKey}/deployments`. A create and an update answer 201, a
+delete 202: what they ask for happens in the background.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from connectory.catalogue.model import SORT_EXPECTED, SORT_PATTERN, parse_sort
+from connectory.contract import errors
+from connectory.contract.deployments import (
+    Deployment,
+    DeploymentDraft,
+    DeploymentPagedQueryResponse,
+    DeploymentType,
+    DeploymentUpdate,
+)
+from connectory.contract.scalars import Id, IntegrationType, Key, ProjectKey
+from connectory.contract.scopes import MANAGE_DEPLOYMENTS, VIEW_DEPLOYMENTS
+from connectory.deployments.model import shown
+from connectory.deployments.service import Deployments, Name, Query
+from connectory.http.access import Grant
+from connectory.http.answers import Response, of_json
+from connectory.http.table import Endpoint, Request
+
+
+class DeploymentQuery(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which Deployments are wanted."""
+
+    limit: Annotated[
+        int, Meta(ge=0, le=500, description="Number of results requested.", examples=[3])
+    ] = 20
+    offset: Annotated[int, Meta(ge=0, le=10_000, description="Number of results skipped.")] = 0
+    sort: Annotated[
+        tuple[Annotated[str, Meta(pattern=SORT_PATTERN, extra={"expected": SORT_EXPECTED})], ...],
+        Meta(
+            description="Criteria, the weightiest first: `name` (of the Connector), `key`,"
+            " `createdAt` or `lastModifiedAt`, alone or followed by `asc` or `desc`."
+        ),
+    ] = ()
+    integration_types: Annotated[
+        tuple[IntegrationType, ...], Meta(description="Integration type of the Connector.")
+    ] = ()
+    deployment_type: (
+        Annotated[DeploymentType, Meta(description="Type of the Deployment.")] | UnsetType
+    ) = UNSET
+
+
+_EXAMPLE = {
+    "id": "13c72c44-7a8e-44f2-a570-b5e991f7021a",
+    "key": "acme-payments-live",
+    "version": 2,
+    "type": "sandbox",
+    "connector": {
+        "id": "5ab3edcd-9d23-4934-8f48-256805253119",
+        "key": "acme-payments",
+        "version": 4,
+        "name": "Acme Payments",
+        "description": "Takes payments through Acme.",
+        "integrationTypes": ["psp"],
+        "creator": {"email": "connect@acme.example", "company": "Acme"},
+        "repository": {"url": "https://github.com/acme/payments.git", "tag": "v1.4.0"},
+        "configurations": [
+            {
+                "applicationName": "payments",
+                "applicationType": "service",
+                "standardConfiguration": [],
+                "securedConfiguration": [
+                    {"key": "ACME_API_KEY", "description": "Key of the account", "required": True}
+                ],
+            }
+        ],
+        "certified": True,
+        "supportedRegions": ["europe-west1.gcp"],
+    },
+    "details": {
+        "build": {
+            "id": "a317ce94-5149-45ec-8717-d1c05b49005a",
+            "report": {
+                "entries": [
+                    {
+                        "type": "Information",
+                        "title": "Build succeeded",
+                        "message": "Node 20.20.2, npm 11.19.1",
+                        "application": "payments",
+                        "createdAt": "2026-01-31T08:30:00.123Z",
+                    }
+                ]
+            },
+        }
+    },
+    "deployedRegion": "europe-west1.gcp",
+    "applications": [
+        {
+            "id": "c9c3b342-c2ca-41ed-afa1-0242ac120002",
+            "applicationName": "payments",
+            "standardConfiguration": [],
+            "securedConfiguration": [{"key": "ACME_API_KEY", "value": "****"}],
+            "url": "https://service-x2k1m9c0w7h3t5q8z4b6n0ae.apps.example.com/payments",
+        }
+    ],
+    "preview": False,
+    "status": "Deployed",
+}
+
+_OF_CONFIGURATION = (
+    errors.DeploymentUnknownApplicationConfigurationKey,
+    errors.DeploymentUnknownGlobalConfigurationKey,
+    errors.DeploymentMissingGlobalConfigurationKey,
+    errors.DeploymentEmptyRequiredGlobalConfigurationKey,
+    errors.DeploymentApplicationRequired,
+)
+_OF_CREATE = (
+    errors.InvalidJsonInput,
+    errors.DuplicateField,
+    errors.ConnectorReferenceNotFound,
+    errors.ConnectorStagedNotPreviewable,
+    errors.DeploymentInvalidType,
+    errors.DeploymentProductionDeactivated,
+    errors.DeploymentUnsupportedRegion,
+    errors.DeploymentUnknownApplicationConfiguration,
+    *_OF_CONFIGURATION,
+    errors.LimitExceeded,
+)
+_OF_UPDATE = (
+    errors.InvalidJsonInput,
+    errors.ResourceNotFound,
+    errors.ConcurrentModification,
+    errors.DeploymentInvalidStatusTransition,
+    errors.DeploymentApplicationDoNotBelong,
+    errors.DeploymentConnectorUpdateFailure,
+    *_OF_CONFIGURATION,
+)
+_PROJECT = {"projectKey": ProjectKey}
+
+
+def own(request: Request) -> Grant:
+    """The grant of a request about the Project that its path names.
+
+    Raises:
+        AuthorizationError: the token is on another Project.
+    """
+    grant = request.allowed
+    if request.path["projectKey"] != grant.project_key:
+        raise errors.AuthorizationError
+    return grant
+
+
+def endpoints(deployments: Deployments) -> list[Endpoint]:
+    """The endpoints of this slice."""
+    return [
+        *_of_all(deployments),
+        *_of_one(deployments, "{id}", {"id": Id}, "ID", lambda path: Name(id=path["id"].lower())),
+        *_of_one(deployments, "key={key}", {"key": Key}, "Key", lambda path: Name(key=path["key"])),
+    ]
+
+
+def _of_all(deployments: Deployments) -> list[Endpoint]:
+    async def create(request: Request) -> Response:
+        draft: DeploymentDraft = request.body
+        return of_json(shown(await deployments.create(draft, own(request))), 201)
+
+    async def query(request: Request) -> Response:
+        parameters: DeploymentQuery = request.query
+        type_ = parameters.deployment_type
+        query = Query(
+            type=type_ if isinstance(type_, DeploymentType) else None,
+            integration_types=parameters.integration_types,
+            sort=tuple(map(parse_sort, parameters.sort)),
+            offset=parameters.offset,
+            limit=parameters.limit,
+        )
+        total, found = await deployments.query(query, own(request).project)
+        return of_json(
+            DeploymentPagedQueryResponse(
+                offset=query.offset,
+                limit=query.limit,
+                total=total,
+                count=len(found),
+                results=tuple(map(shown, found)),
+            )
+        )
+
+    return [
+        Endpoint(
+            method="POST",
+            path="/{projectKey}/deployments",
+            summary="Create Deployment",
+            description="Answers when the Deployment is accepted; it is built and started in the"
+            " background. Of a Connector that has an API Client made for itself, it needs the"
+            " scope `manage_api_clients:{projectKey}` as well.",
+            tag="Deployments",
+            permissions=MANAGE_DEPLOYMENTS,
+            parameters=_PROJECT,
+            body=DeploymentDraft,
+            success=(201, Deployment),
+            errors=_OF_CREATE,
+            example=_EXAMPLE,
+            handler=create,
+        ),
+        Endpoint(
+            method="GET",
+            path="/{projectKey}/deployments",
+            summary="Query Deployments",
+            description="Retrieves the Deployments of your Project. Without `sort`, the newest"
+            " come first.",
+            tag="Deployments",
+            permissions=VIEW_DEPLOYMENTS,
+            parameters=_PROJECT,
+            query=DeploymentQuery,
+            success=(200, DeploymentPagedQueryResponse),
+            errors=(errors.InvalidQueryParam,),
+            example={"offset": 0, "limit": 3, "total": 1, "count": 1, "results": [_EXAMPLE]},
+            handler=query,
+        ),
+    ]
+
+
+def _of_one(
+    deployments: Deployments,
+    place: str,
+    parameters: Mapping[str, Any],
+    by: str,
+    name: Callable[[Any], Name],
+) -> list[Endpoint]:
+    async def get(request: Request) -> Response:
+        project = own(request).project
+        return of_json(shown(await deployments.get(name(request.path), project)))
+
+    async def update(request: Request) -> Response:
+        body: DeploymentUpdate = request.body
+        grant = own(request)
+        return of_json(shown(await deployments.update(name(request.path), body, grant)), 201)
+
+    async def delete(request: Request) -> Response:
+        grant = own(request)
+        return of_json(shown(await deployments.delete(name(request.path), grant)), 202)
+
+    common: dict[str, Any] = {
+        "path": f"/{{projectKey}}/deployments/{place}",
+        "tag": "Deployments",
+        "parameters": {**_PROJECT, **parameters},
+        "example": _EXAMPLE,
+    }
+    return [
+        Endpoint(
+            method="GET",
+            summary=f"Get Deployment by {by}",
+            permissions=VIEW_DEPLOYMENTS,
+            success=(200, Deployment),
+            errors=(errors.ResourceNotFound,),
+            handler=get,
+            **common,
+        ),
+        Endpoint(
+            method="POST",
+            summary=f"Redeploy Deployment by {by}",
+            description="Takes one action, `redeploy`. Values that are left out stay as they are;"
+            " the release before serves until the new one is healthy.",
+            permissions=MANAGE_DEPLOYMENTS,
+            body=DeploymentUpdate,
+            success=(201, Deployment),
+            errors=_OF_UPDATE,
+            handler=update,
+            **common,
+        ),
+        Endpoint(
+            method="DELETE",
+            summary=f"Delete Deployment by {by}",
+            description="Answers when it is accepted; it is gone when it is undeployed.",
+            permissions=MANAGE_DEPLOYMENTS,
+            success=(202, Deployment),
+            errors=(errors.ResourceNotFound,),
+            handler=delete,
+            **common,
+        ),
+    ]

@@ -1,0 +1,112 @@
+"""What runs of a release: the programs, with their environments, and their addresses."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from connectory.building.model import Builder
+from connectory.contract.deployments import DeploymentType
+from connectory.contract.scalars import ApplicationType
+from connectory.database.secrets import KeyRing
+from connectory.deployments.configuration import Values
+from connectory.deployments.environment import Commerce, credentials, values_of
+from connectory.deployments.hosting import STATIC, Hosting
+from connectory.deployments.model import Application, Deployment, Release
+from connectory.runtime.model import HealthCheck, Program, StartFailed
+
+
+class Programs:
+    """Makes programs of releases; only here are secrets of Deployments decrypted."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        hosting: Hosting,
+        commerce: Commerce,
+        key_ring: Callable[[], KeyRing],
+    ) -> None:
+        self._builder = builder
+        self._hosting = hosting
+        self._commerce = commerce
+        self._key_ring = key_ring
+
+    def build_environment(self, deployment: Deployment, application: Application) -> dict[str, str]:
+        """What the build of an application may see: of static ones, values in plain text."""
+        if application.type not in STATIC:
+            return {}
+        found = {each.key: each.value for each in deployment.shared.standard}
+        found |= {each.key: each.value for each in application.values.standard}
+        url = self._hosting.url(deployment, application)
+        return found | ({"APPLICATION_URL": url} if url else {})
+
+    def program(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> Program:
+        """An application of a release, to be run.
+
+        Raises:
+            StartFailed: what it was built into is gone.
+        """
+        artifact = self._builder.use(release.artifacts.get(application.name, ""))
+        if artifact is None:
+            raise StartFailed("what it was built into is gone: redeploy it")
+        health = release.health_checks.get(application.name)
+        return Program(
+            application_id=application.id,
+            release=release.number,
+            deployment_id=deployment.id,
+            application=application.name,
+            artifact=artifact,
+            environment=self._environment(deployment, release, application),
+            warm=deployment.type is DeploymentType.PRODUCTION,
+            health_check=None
+            if health is None
+            else msgspec.convert(
+                {_SNAKE[name]: value for name, value in health.items()}, HealthCheck
+            ),
+        )
+
+    def secrets(self, deployment: Deployment, release: Release) -> set[str]:
+        """The secured values of a release: what must not be seen in its logs."""
+        found: set[str] = set()
+        for values in (release.configured.shared, *release.configured.applications.values()):
+            only = Values(secured=values.secured)
+            found |= set(values_of(only, self._opener(deployment)).values())
+        if deployment.client is not None:
+            found.add(self._opener(deployment)(deployment.client.secret))
+        return found - {""}
+
+    def url(self, deployment: Deployment, release: Release, application: Application) -> str | None:
+        """Where an application answers, its endpoint included."""
+        base = self._hosting.url(deployment, application)
+        if base is None:
+            return None
+        endpoint = release.endpoints.get(application.name, "")
+        return base if not endpoint else f"{base}/{endpoint.lstrip('/')}"
+
+    def _environment(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> dict[str, str]:
+        unseal = self._opener(deployment)
+        found = values_of(release.configured.shared, unseal)
+        client = deployment.client
+        if client is not None:
+            found |= credentials(client, unseal(client.secret), deployment.project, self._commerce)
+        found |= values_of(release.configured.applications.get(application.name, Values()), unseal)
+        url = self.url(deployment, release, application)
+        if url is not None and application.type is ApplicationType.SERVICE:
+            found["CONNECT_SERVICE_URL"] = url
+        return found
+
+    def _opener(self, deployment: Deployment) -> Callable[[str], str]:
+        ring = self._key_ring()
+        return lambda sealed: ring.open(sealed, deployment.secret_owner).decode()
+
+
+#: The fields of a health check as connect.yaml has them.
+_SNAKE = {
+    "path": "path",
+    "intervalSeconds": "interval_seconds",
+    "timeoutSeconds": "timeout_seconds",
+    "unhealthyThreshold": "unhealthy_threshold",
+}

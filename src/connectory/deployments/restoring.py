@@ -1,0 +1,86 @@
+"""After a start of the server: what was deployed is there again, and nothing else."""
+
+import logging
+from collections.abc import Callable
+
+from connectory.building.model import Builder
+from connectory.contract.staged import ReportEntryType
+from connectory.database.engine import Database
+from connectory.database.secrets import SecretKeysError
+from connectory.deployments import model, store
+from connectory.deployments.hosting import STATIC, Hosting
+from connectory.deployments.model import Deployment, Release
+from connectory.deployments.programs import Programs
+from connectory.kernel.clock import Clock
+from connectory.runtime.model import StartFailed
+
+log = logging.getLogger(__name__)
+
+#: Hears the secured values of a Deployment, by its id, before anything of it runs.
+Secrets = Callable[[str, set[str]], None]
+
+
+def restore(
+    database: Database, builder: Builder, hosting: Hosting, programs: Programs, clock: Clock
+) -> None:
+    """Take over the release of every Deployment that serves; what cannot be is told in it.
+
+    May be called in any thread but the event loop's.
+    """
+    with database.read() as connection:
+        found = [
+            (each, store.find_release(connection, each.id, each.release))
+            for each in store.everything(connection)
+            if each.release is not None
+        ]
+    for deployment, release in found:
+        if release is None:
+            continue
+        try:
+            _restore(deployment, release, builder, hosting, programs)
+        except (StartFailed, SecretKeysError) as error:
+            log.warning("Deployment %s was not taken over: %s", deployment.id, error)
+            _tell(database, deployment.id, str(error), clock())
+
+
+def in_use(database: Database) -> set[str]:
+    """The artifacts that releases in use were built into."""
+    with database.read() as connection:
+        return {
+            artifact
+            for deployment in store.everything(connection)
+            for number in {deployment.release, deployment.releases}
+            if number is not None
+            and (release := store.find_release(connection, deployment.id, number)) is not None
+            for artifact in release.artifacts.values()
+        }
+
+
+def _restore(
+    deployment: Deployment, release: Release, builder: Builder, hosting: Hosting, programs: Programs
+) -> None:
+    for application in deployment.applications:
+        artifact = builder.use(release.artifacts.get(application.name, ""))
+        if artifact is None:
+            # One that a redeploy under way has added is not part of this release.
+            if application.name in release.artifacts:
+                raise StartFailed(f"what {application.name} was built into is gone: redeploy it")
+            continue
+        if application.type in STATIC:
+            hosting.route(deployment, application, static=artifact.folder)
+        else:
+            hosting.restore(programs.program(deployment, release, application))
+            hosting.route(deployment, application)
+
+
+def _tell(database: Database, id_: str, message: str, now: int) -> None:
+    entry = model.entry(
+        "The Deployment was not taken over after a restart",
+        now,
+        type_=ReportEntryType.ERROR,
+        message=message,
+    )
+    with database.write() as connection:
+        subject = store.lock(connection, id_)
+        if subject is not None and entry.title not in {each.title for each in subject.report}:
+            store.save(connection, model.entered(subject, entry))

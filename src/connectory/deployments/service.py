@@ -1,0 +1,478 @@
+"""What others may ask of Deployments: the one place where requests write them.
+
+The Deployment, its release and the work that serves it are written in one transaction. Everybody
+locks in the same order: the Deployment, then work, then the change feed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from connectory.catalogue.model import Sort, SortField
+from connectory.contract.connectors import (
+    ConnectorApiClient,
+    ConnectorConfigurationApplication,
+    ConnectorContent,
+    ConnectorReference,
+)
+from connectory.contract.deployments import (
+    DeploymentDraft,
+    DeploymentGlobalConfiguration,
+    DeploymentStatus,
+    DeploymentType,
+    DeploymentUpdate,
+    Redeploy,
+)
+from connectory.contract.errors import (
+    ApiError,
+    ApiErrors,
+    AuthorizationError,
+    ConcurrentModification,
+    DeploymentApplicationRequired,
+    DeploymentConnectorUpdateFailure,
+    DeploymentInvalidType,
+    DeploymentProductionDeactivated,
+    DeploymentUnsupportedRegion,
+    DuplicateField,
+    InvalidJsonInput,
+    LimitExceeded,
+    ResourceNotFound,
+)
+from connectory.contract.scalars import IntegrationType
+from connectory.contract.scopes import Permission
+from connectory.database import audit
+from connectory.database.audit import Act
+from connectory.database.engine import Database
+from connectory.database.secrets import KeyRing
+from connectory.deployments import model, references, store
+from connectory.deployments.configuration import Configured, Given, configured
+from connectory.deployments.model import Application, Deployment, Reference, Release
+from connectory.http.access import Grant
+from connectory.identity import store as identity
+from connectory.kernel import ids
+from connectory.kernel.clock import Clock
+from connectory.work import store as work
+
+#: The kinds of work that serve Deployments.
+DEPLOY, UNDEPLOY = "deploy", "undeploy"
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much a Project may have: Deployments, and deploys under way; others of it are queued."""
+
+    deployments: int
+    deploying: int
+
+
+class Name(Struct, frozen=True, kw_only=True):
+    """How a request names a Deployment of a Project: one of the two."""
+
+    id: str | None = None
+    key: str | None = None
+
+    def missing(self) -> ResourceNotFound:
+        """The error where there is none."""
+        what = f"id={self.id}" if self.id is not None else f"key={self.key}"
+        return ResourceNotFound(f"Deployment with {what} does not exist")
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Which Deployments of a Project are asked for; different filters hold together."""
+
+    type: DeploymentType | None = None
+    integration_types: Sequence[IntegrationType] = ()
+    sort: Sequence[Sort] = ()
+    offset: int = 0
+    limit: int = 20
+
+
+class Deployments:
+    """The Deployments of all Projects, for the requests of one node."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        limits: Limits,
+        *,
+        key_ring: Callable[[], KeyRing],
+        work_queued: Callable[[], None],
+    ) -> None:
+        """Make it; `work_queued` is called after a commit that queued some."""
+        self._database = database
+        self._clock = clock
+        self._limits = limits
+        self._key_ring = key_ring
+        self._work_queued = work_queued
+
+    async def get(self, name: Name, project: str) -> Deployment:
+        """A Deployment of a Project (`region:projectKey`).
+
+        Raises:
+            ResourceNotFound: it has none of this name.
+        """
+        found = await self._database.reading_promptly(
+            store.find, project, id_=name.id, key=name.key
+        )
+        if found is None:
+            raise name.missing()
+        return found
+
+    async def query(self, query: Query, project: str) -> tuple[int, list[Deployment]]:
+        """How many of a Project's Deployments match, and those of the page."""
+        found = await self._database.reading_promptly(store.of_project, project)
+        matching = [each for each in found if _matches(each, query)]
+        for sort in reversed(query.sort or (Sort(SortField.CREATED_AT, descending=True),)):
+            _sort(matching, sort)
+        return len(matching), matching[query.offset : query.offset + query.limit]
+
+    async def create(self, draft: DeploymentDraft, grant: Grant) -> Deployment:
+        """Make a Deployment of a draft, and have it deployed.
+
+        Raises:
+            ApiError: what is asked for cannot be: see the errors of `POST …/deployments`.
+        """
+        made = await self._database.writing(self._create, draft, grant)
+        self._work_queued()
+        return made
+
+    async def update(self, name: Name, update: DeploymentUpdate, grant: Grant) -> Deployment:
+        """Redeploy.
+
+        Raises:
+            ResourceNotFound: the Project has none of this name.
+            ConcurrentModification: it has another version by now.
+            ApiError: what is asked for cannot be: see the errors of the redeploy action.
+        """
+        if len(update.actions) != 1:
+            raise InvalidJsonInput("actions: exactly one redeploy is taken")
+        before = await self.get(name, grant.project)
+        after = await self._database.writing(self._redeploy, before.id, name, update, grant)
+        self._work_queued()
+        return after
+
+    async def delete(self, name: Name, grant: Grant) -> Deployment:
+        """Undeploy, and delete when that is done; a deploy under way is overtaken.
+
+        Raises:
+            ResourceNotFound: the Project has none of this name.
+        """
+        before = await self.get(name, grant.project)
+        after = await self._database.writing(self._delete, before.id, name, grant)
+        self._work_queued()
+        return after
+
+    def _create(self, connection: Connection, draft: DeploymentDraft, grant: Grant) -> Deployment:
+        project = identity.find_project(connection, grant.project_key)
+        reference = references.find(connection, draft.connector, grant.project, anew=True)
+        type_ = _type(draft, reference, production=project is not None and project.production)
+        supported = reference.content.supported_regions
+        if supported and draft.region not in supported:
+            raise DeploymentUnsupportedRegion(draft.region)
+        self._require_free(connection, draft, grant.project)
+        id_, now = ids.new_id(), self._clock()
+        blank = Deployment(
+            id=id_,
+            key=draft.key if isinstance(draft.key, str) else None,
+            project=grant.project,
+            version=0,
+            type=type_,
+            region=draft.region,
+            connector=model.deployed_connector(reference),
+            staged=reference.staged,
+            applications=(),
+            created_at=now,
+            last_modified_at=now,
+        )
+        given = Given(applications=draft.configurations, shared=_shared(draft.global_configuration))
+        subject = self._requested(connection, self._of(blank, reference, given, grant), grant)
+        store.add(connection, subject)
+        self._enqueue(connection, DEPLOY, subject, now)
+        store.put_release(connection, _release(subject, now))
+        self._record(connection, subject, grant, "create", key=subject.key, type=subject.type)
+        return subject
+
+    def _redeploy(
+        self, connection: Connection, id_: str, name: Name, update: DeploymentUpdate, grant: Grant
+    ) -> Deployment:
+        before = store.lock(connection, id_)
+        if before is None:
+            raise name.missing()
+        if before.version != update.version:
+            raise ConcurrentModification(before.name, update.version, before.version)
+        (action,) = update.actions
+        # First, so that a redeploy at the wrong time is told as such, whatever else is wrong.
+        self._requested(connection, before, grant)
+        reference = _deployed(connection, before, action)
+        given = Given(
+            applications=action.configuration_values,
+            shared=_shared(action.global_configuration),
+            kept=before.configured,
+            name=before.name,
+        )
+        changed = self._updated(before, reference, given, grant, action)
+        after = self._requested(connection, changed, grant, skip_scripts=action.skip_scripts)
+        now = after.last_modified_at
+        store.save(connection, after)
+        self._enqueue(connection, DEPLOY, after, now)
+        store.put_release(connection, _release(after, now))
+        self._record(
+            connection, after, grant, "redeploy", version=after.version, release=after.releases
+        )
+        return after
+
+    def _delete(self, connection: Connection, id_: str, name: Name, grant: Grant) -> Deployment:
+        before = store.lock(connection, id_)
+        if before is None:
+            raise name.missing()
+        if before.status is DeploymentStatus.UNDEPLOYING:
+            return before
+        actor = f"client:{grant.client_id}"
+        after = model.undeploying(before, ids.new_id(), self._clock(), actor=actor)
+        store.save(connection, after)
+        self._enqueue(connection, UNDEPLOY, after, after.last_modified_at)
+        self._record(connection, after, grant, "delete", version=after.version)
+        return after
+
+    def _updated(
+        self,
+        before: Deployment,
+        reference: Reference,
+        given: Given,
+        grant: Grant,
+        action: Redeploy,
+    ) -> Deployment:
+        """What a redeploy makes of a Deployment, before it is under way."""
+        connector = f"id={reference.id}"
+        if isinstance(reference.content.key, str):
+            connector += f" or key={reference.content.key}"
+        supported = reference.content.supported_regions
+        if action.update_connector and supported and before.region not in supported:
+            cause = f"it does not support the region {before.region}"
+            raise DeploymentConnectorUpdateFailure(before.name, connector, cause)
+        try:
+            return self._of(before, reference, given, grant)
+        except (ApiErrors, DeploymentApplicationRequired) as fault:
+            if not action.update_connector or reference.version == before.connector.version:
+                raise
+            errors = fault.errors if isinstance(fault, ApiErrors) else (fault,)
+            cause = "; ".join(map(_cause, errors))
+            raise DeploymentConnectorUpdateFailure(before.name, connector, cause) from None
+
+    def _of(
+        self, before: Deployment, reference: Reference, given: Given, grant: Grant
+    ) -> Deployment:
+        """A Deployment of a Connector, with its values."""
+        content = reference.content
+        declared = content.configurations or ()
+        if not declared:
+            raise DeploymentApplicationRequired
+        scopes = model.scopes_of(content.api_client)
+        new_client = before.client is None or before.client.scopes != scopes
+        if (
+            scopes is not None
+            and new_client
+            and Permission.MANAGE_API_CLIENTS not in grant.permissions
+        ):
+            raise AuthorizationError
+        ring = self._key_ring()
+        values = configured(
+            declared,
+            content.global_configuration or None,
+            given,
+            lambda value: ring.seal(value.encode(), before.secret_owner),
+        )
+        known = {each.name: each for each in before.applications}
+        applications = tuple(_kept_or_new(each, known, values) for each in declared)
+        staying = {each.id for each in applications}
+        gone = (each.id for each in before.applications if each.id not in staying)
+        return replace(
+            before,
+            connector=model.deployed_connector(reference),
+            commit=reference.commit,
+            source_owner=reference.owner,
+            scopes=scopes,
+            applications=applications,
+            retired=(*before.retired, *gone),
+            shared=values.shared,
+        )
+
+    def _requested(
+        self,
+        connection: Connection,
+        before: Deployment,
+        grant: Grant,
+        *,
+        skip_scripts: bool = False,
+    ) -> Deployment:
+        under_way = store.count(connection, grant.project, DeploymentStatus.DEPLOYING)
+        return model.requested(
+            before,
+            ids.new_id(),
+            self._clock(),
+            actor=f"client:{grant.client_id}",
+            held=under_way >= self._limits.deploying,
+            skip_scripts=skip_scripts,
+        )
+
+    def _require_free(self, connection: Connection, draft: DeploymentDraft, project: str) -> None:
+        key = draft.key
+        if isinstance(key, str) and store.id_of_key(connection, project, key):
+            raise DuplicateField("key", key)
+        most = self._limits.deployments
+        if store.count(connection, project) >= most:
+            raise LimitExceeded(
+                f"This Project has {most} Deployments, and may have no more"
+                " (CONNECTORY_MAX_DEPLOYMENTS)"
+            )
+
+    def _enqueue(self, connection: Connection, kind: str, subject: Deployment, now: int) -> None:
+        work.enqueue(
+            connection,
+            kind=kind,
+            subject=subject.id,
+            project=subject.project,
+            payload={"request": subject.build},
+            now=now,
+        )
+
+    def _record(
+        self,
+        connection: Connection,
+        subject: Deployment,
+        grant: Grant,
+        verb: str,
+        **details: object,
+    ) -> None:
+        act = Act(
+            at=subject.last_modified_at,
+            actor=f"client:{grant.client_id}",
+            action=f"deployments:deployment:{verb}",
+            subject=subject.id,
+            details=details,
+        )
+        audit.record(connection, act)
+
+
+def _kept_or_new(
+    declared: ConnectorConfigurationApplication,
+    known: Mapping[str, Application],
+    configured: Configured,
+) -> Application:
+    """An application of a Deployment: the one that it has, or a new one."""
+    name = declared.application_name
+    values = configured.applications[name]
+    before = known.get(name)
+    if before is not None and before.type is declared.application_type:
+        return replace(before, values=values)
+    return Application(
+        id=ids.new_id(),
+        name=name,
+        type=declared.application_type,
+        slug=ids.new_slug(),
+        values=values,
+    )
+
+
+def _type(draft: DeploymentDraft, reference: Reference, *, production: bool) -> DeploymentType:
+    """The type of a new Deployment.
+
+    Raises:
+        DeploymentInvalidType: what is referenced cannot be deployed as the one that is asked for.
+        DeploymentProductionDeactivated: the Project is not one for production.
+    """
+    asked = draft.type if isinstance(draft.type, DeploymentType) else None
+    name = f"id={reference.id}"
+    if isinstance(reference.content.key, str):
+        name += f" or key={reference.content.key}"
+    if reference.staged:
+        if asked not in (None, DeploymentType.PREVIEW):
+            raise DeploymentInvalidType(name, str(asked), DeploymentType.PREVIEW)
+        return DeploymentType.PREVIEW
+    if asked is DeploymentType.PREVIEW:
+        allowed = f"{DeploymentType.SANDBOX}|{DeploymentType.PRODUCTION}"
+        raise DeploymentInvalidType(name, asked, allowed)
+    if asked is DeploymentType.PRODUCTION and not production:
+        raise DeploymentProductionDeactivated
+    return asked or DeploymentType.SANDBOX
+
+
+def _deployed(connection: Connection, before: Deployment, action: Redeploy) -> Reference:
+    """What a redeploy deploys: the version that is deployed, or the latest.
+
+    Raises:
+        DeploymentConnectorUpdateFailure: the latest cannot be had.
+    """
+    if not action.update_connector:
+        return _as_it_is(before)
+    wanted = ConnectorReference(id=before.connector.id, staged=before.staged)
+    try:
+        return references.find(connection, wanted, before.project, anew=False)
+    except ApiError as error:
+        raise DeploymentConnectorUpdateFailure(
+            before.name, f"id={before.connector.id}", error.message
+        ) from None
+
+
+def _as_it_is(before: Deployment) -> Reference:
+    connector = before.connector
+    shared = set(type(connector).__struct_fields__) & set(ConnectorContent.__struct_fields__)
+    fields = {name: getattr(connector, name) for name in shared}
+    fields["supported_regions"] = connector.supported_regions or ()
+    if before.scopes is not None:
+        fields["api_client"] = ConnectorApiClient(scopes=before.scopes)
+    return Reference(
+        id=connector.id,
+        version=connector.version,
+        content=ConnectorContent(**fields, private=False),
+        commit=before.commit,
+        owner=before.source_owner,
+        staged=before.staged,
+    )
+
+
+def _shared(given: object) -> DeploymentGlobalConfiguration | None:
+    return given if isinstance(given, DeploymentGlobalConfiguration) else None
+
+
+def _cause(error: ApiError) -> str:
+    detail = error.details.get("detailedErrorMessage")
+    return str(detail) if detail else error.message
+
+
+def _release(subject: Deployment, now: int) -> Release:
+    if subject.request is None:
+        raise ValueError(f"no deploy of {subject.name} is under way")
+    return Release(
+        deployment_id=subject.id,
+        number=subject.request.release,
+        connector=subject.connector,
+        commit=subject.commit,
+        configured=Configured(applications=subject.configured.applications, shared=subject.shared),
+        client_id=subject.client.id if subject.client else None,
+        actor=subject.request.actor,
+        created_at=now,
+    )
+
+
+def _matches(subject: Deployment, query: Query) -> bool:
+    kinds = query.integration_types
+    return (query.type is None or subject.type is query.type) and (
+        not kinds or not set(kinds).isdisjoint(subject.connector.integration_types)
+    )
+
+
+def _sort(found: list[Deployment], sort: Sort) -> None:
+    """Sort stably by one criterion; absent keys come last in either direction."""
+    if sort.field is SortField.KEY:
+        found.sort(key=lambda each: each.key or "", reverse=sort.descending)
+        found.sort(key=lambda each: each.key is None)
+        return
+    values: Mapping[SortField, Callable[[Deployment], int | str]] = {
+        SortField.NAME: lambda each: each.connector.name,
+        SortField.CREATED_AT: lambda each: each.created_at,
+        SortField.LAST_MODIFIED_AT: lambda each: each.last_modified_at,
+    }
+    found.sort(key=values[sort.field], reverse=sort.descending)
