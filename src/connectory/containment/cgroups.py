@@ -43,7 +43,6 @@ class Groups:
     def __init__(self, parents: dict[Path, list[str]], *, unified: bool) -> None:
         self._parents = parents
         self._unified = unified
-        self._number = 0
         self.kinds = frozenset(kind for kinds in parents.values() for kind in kinds)
 
     def made(self, bounds: Bounds) -> Group:
@@ -52,8 +51,7 @@ class Groups:
         Raises:
             OSError: it cannot be made.
         """
-        self._number += 1
-        name = f"{_owner(os.getpid())}.{self._number}"
+        name = f"{_owner(os.getpid())}.{os.urandom(6).hex()}"
         group = Group([parent / name for parent in self._parents])
         try:
             for (parent, kinds), folder in zip(self._parents.items(), group.folders, strict=True):
@@ -170,8 +168,9 @@ def _made(folder: Path) -> Path | None:
 
 def _swept(parent: Path) -> None:
     for folder in parent.iterdir():
-        if folder.is_dir() and _owner(int(folder.name.partition(".")[0] or 0)) != (
-            folder.name.rpartition(".")[0]
+        if (
+            folder.is_dir()
+            and _owner(int(folder.name.partition(".")[0] or 0)) != (folder.name.rpartition(".")[0])
         ):
             _removed(folder)
 
