@@ -67,7 +67,10 @@ class Contained(Protocol):
         """The outermost process; it ends when the program has."""
 
     def poll(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs."""
+        """Its exit code, negative for a signal; None while it runs.
+
+        Programs that end with 128 and a signal's number, as shells tell it, count as ended by it.
+        """
 
     def wait(self, seconds: float | None = None) -> int:
         """The same, once it has ended.
@@ -110,8 +113,11 @@ class Containment(Protocol):
     def start(
         self, confinement: Confinement, *, stdout: IO[bytes] | int, stderr: IO[bytes] | int
     ) -> Contained:
-        """Start a program. It ends when this process does, also by SIGKILL.
+        """Start a program. It ends when this process does, also by SIGKILL. Any thread may.
 
         Raises:
             OSError: it could not be started.
         """
+
+    def close(self) -> None:
+        """End all that was started and has not ended; for the end of the server, and of tests."""
