@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 AccessLog = Literal["all", "writes", "off"]
 Switch = Literal["on", "off"]
+BuildNetwork = Literal["public", "open", "none"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -116,6 +117,12 @@ def _switch(value: str) -> Switch:
     if value not in ("on", "off"):
         raise ValueError("on or off")
     return cast("Switch", value)
+
+
+def _build_network(value: str) -> BuildNetwork:
+    if value not in ("public", "open", "none"):
+        raise ValueError("one of public, open and none")
+    return cast("BuildNetwork", value)
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -308,6 +315,38 @@ class Settings:
         "off",
         _switch,
         "on: `npm audit` is asked too, which sends the names of dependencies to npm's registry.",
+    )
+
+    node_versions_folder: Path | None = _setting(
+        None,
+        _path,
+        "Folder of versions of Node, a folder for each, as nvm keeps them in ~/.nvm/versions/node."
+        " Empty: only the node on the PATH.",
+    )
+    npm_config: Path | None = _setting(
+        None,
+        _path,
+        "File of npm's configuration that builds get, whole: what code of others may see. Empty:"
+        " /etc/npmrc and ~/.npmrc, without credentials.",
+    )
+    build_network: BuildNetwork = _setting(
+        "public",
+        _build_network,
+        "What builds reach: public, the outside without private addresses; open, private ones too,"
+        " for a registry that has one; none.",
+    )
+    build_seconds: float = _setting(900.0, _seconds, "How long a build may take.")
+    build_memory_bytes: int = _setting(
+        2 * 2**30, _whole_number(2**26), "The most memory of a build."
+    )
+    build_disk_bytes: int = _setting(
+        2 * 2**30, _whole_number(2**20), "The most disk that a build may write to."
+    )
+    builds_bytes: int = _setting(
+        10 * 2**30,
+        _whole_number(0),
+        "Disk for what was built, and for packages that builds fetched. Those not used for longest"
+        " go first; those of Deployments stay.",
     )
 
     @classmethod

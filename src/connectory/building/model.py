@@ -20,6 +20,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         type: Its type: what it is built into.
         environment: Values that the build may see (standard ones that Merchant Center
             applications are built with); never a secured one.
+        origin: Whose packages it shares: the address of the repository. Who may write to it is
+            trusted with all builds of it (docs/decisions/0019-builds.md). Empty: nobody's.
     """
 
     tree: Path
@@ -27,6 +29,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     application: str
     type: ApplicationType
     environment: Mapping[str, str] = {}
+    origin: str = ""
 
 
 class Step(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+document.getElementById('place').textContent = `Served at ${window.location.href}`;

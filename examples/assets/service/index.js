@@ -1,0 +1,7 @@
+require('node:http')
+  .createServer((request, response) => {
+    response.statusCode = request.url === '/service' ? 200 : 404;
+    response.setHeader('Content-Type', 'application/json');
+    response.end('{"served":"beside assets"}');
+  })
+  .listen(8080);

@@ -1,0 +1,3 @@
+const { exclaimed } = require('punctuation');
+
+exports.greet = (name) => exclaimed(`Hello, ${name}`);

@@ -1,0 +1,1 @@
+exports.exclaimed = (text) => `${text}!`;

@@ -1,0 +1,10 @@
+const http = require('node:http');
+const { greet } = require('greetings');
+
+http
+  .createServer((request, response) => {
+    response.setHeader('Content-Type', 'application/json');
+    response.statusCode = request.url === '/service' ? 200 : 404;
+    response.end(JSON.stringify({ greeting: greet('service') }));
+  })
+  .listen(8080);

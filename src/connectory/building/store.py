@@ -1,0 +1,236 @@
+"""Where artifacts and package caches lie, shared by processes, bounded, and whole after a crash.
+
+    artifacts/ID/made/        an artifact with its `artifact.json`, complete from its first moment
+    artifacts/ID/part-…/      one in the making, or what a crash left of it
+    packages/KEY/made/        packages that builds of one origin fetched
+
+Whoever makes or uses one holds a lock on its folder, which ends with the process; so nothing has to
+be mended after a crash: a part is made anew, and one that nobody holds is swept.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+_POLL_SECONDS: Final = 0.05
+_MADE: Final = "made"
+_SIZE: Final = "size"
+
+
+class Entry(Struct, frozen=True):
+    """One artifact or package cache, for the sweep."""
+
+    used_at: float
+    size: int
+    folder: Path
+    is_artifact: bool
+
+
+class Store:
+    """The folder of builds; may be used in any thread and by many processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._artifacts = folder / "artifacts"
+        self._packages = folder / "packages"
+        for each in (folder, self._artifacts, self._packages):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def artifact(self, key: str) -> Path | None:
+        """The folder of an artifact, marked as used now; None where it is not made."""
+        made = self._artifacts / key / _MADE
+        try:
+            os.utime(made)
+        except FileNotFoundError:
+            return None
+        return made
+
+    @contextlib.contextmanager
+    def making(self, key: str, waiting: Callable[[], None]) -> Iterator[Path | None]:
+        """A new folder to make an artifact in, which `keep` is given; None where it is made.
+
+        Others that make the same wait, and call `waiting` meanwhile, which may raise.
+        """
+        with _locked(self._artifacts / key, fcntl.LOCK_EX, waiting) as entry:
+            if (entry / _MADE).exists():
+                yield None
+                return
+            for left in entry.iterdir():
+                remove(left)
+            part = Path(tempfile.mkdtemp(prefix="part-", dir=entry))
+            try:
+                yield part
+            finally:
+                if part.exists():
+                    remove(part)
+
+    def keep(self, key: str, folder: Path) -> Path:
+        """Let a folder be an artifact from now on; where it is now."""
+        (folder / _SIZE).write_text(str(size_of(folder)))
+        made = self._artifacts / key / _MADE
+        folder.rename(made)
+        os.utime(made)
+        return made
+
+    @contextlib.contextmanager
+    def packages(self, key: str, waiting: Callable[[], None]) -> Iterator[Path]:
+        """The packages of an origin; they are not swept until the block ends."""
+        with _locked(self._packages / key, fcntl.LOCK_SH, waiting) as entry:
+            made = entry / _MADE
+            made.mkdir(mode=0o700, exist_ok=True)
+            os.utime(made)
+            try:
+                yield made
+            finally:
+                size = size_of(made)
+                aside = entry / f"{_SIZE}-{os.getpid()}-{time.monotonic_ns()}"
+                aside.write_text(str(size))
+                aside.rename(entry / _SIZE)
+
+    def sweep(self, in_use: set[str], most_bytes: int, spared: float) -> None:
+        """Remove what crashes left, and what was not used for longest beyond a limit.
+
+        Artifacts in use stay, and what was used in the last `spared` seconds.
+        """
+        total = 0
+        now = time.time()
+        for entry in sorted(self._entries(), key=lambda each: each.used_at, reverse=True):
+            total += entry.size
+            stays = entry.is_artifact and entry.folder.name in in_use
+            if entry.size and (stays or now - entry.used_at < spared or total <= most_bytes):
+                self._sweep_parts(entry)
+            elif _remove_unused(entry.folder):
+                total -= entry.size
+
+    def _sweep_parts(self, entry: Entry) -> None:
+        if not entry.is_artifact or len(list(entry.folder.iterdir())) == 1:
+            return
+        with _locked_at_once(entry.folder) as ours:
+            if ours:
+                for each in entry.folder.iterdir():
+                    if each.name != _MADE:
+                        remove(each)
+
+    def _entries(self) -> Iterator[Entry]:
+        for folder in (self._artifacts, self._packages):
+            for entry in folder.iterdir():
+                size = used_at = 0.0
+                with contextlib.suppress(FileNotFoundError, ValueError):
+                    made = entry / _MADE
+                    used_at = made.stat().st_mtime
+                    is_artifact = folder is self._artifacts
+                    size = int((made if is_artifact else entry).joinpath(_SIZE).read_text())
+                yield Entry(used_at, int(size), entry, folder is self._artifacts)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of disk below a folder, as far as they are there and can be seen."""
+    total = 0
+    pending = [os.fspath(folder)]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as found:
+            for each in found:
+                with contextlib.suppress(OSError):
+                    facts = each.stat(follow_symlinks=False)
+                    total += max(facts.st_blocks * 512, 512)
+                    if stat.S_ISDIR(facts.st_mode):
+                        pending.append(each.path)
+    return total
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all in it, whatever its owner made of its modes."""
+    if path.is_dir() and not path.is_symlink():
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path)
+            return
+        open_up(path)
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def open_up(folder: Path) -> None:
+    """Let us enter, read and change every folder below one; links are not followed."""
+    pending = [os.fspath(folder)]
+    while pending:
+        here = pending.pop()
+        with contextlib.suppress(OSError):
+            os.chmod(here, 0o755)  # noqa: PTH101, S103 - text is faster here; its parent is 0700
+            with os.scandir(here) as found:
+                pending += [each.path for each in found if each.is_dir(follow_symlinks=False)]
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, mode: int, waiting: Callable[[], None]) -> Iterator[Path]:
+    """Hold a lock on a folder, which is made if need be, until the block ends."""
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        try:
+            _wait_for(descriptor, mode, waiting)
+            if _is_at(folder, descriptor):
+                yield folder
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _wait_for(descriptor: int, mode: int, waiting: Callable[[], None]) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _locked_at_once(folder: Path) -> Iterator[bool]:
+    """Whether nobody holds a folder, which is locked then until the block ends."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield _is_at(folder, descriptor)
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unused(folder: Path) -> bool:
+    with _locked_at_once(folder) as ours:
+        if ours:
+            made = folder / _MADE
+            if made.exists():
+                # Under another name first: nobody finds half an artifact.
+                made.rename(folder / "part-gone")
+            remove(folder)
+    return ours
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    """Whether an open folder is still the one of that name."""
+    try:
+        there = folder.stat()
+    except FileNotFoundError:
+        return False
+    here = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

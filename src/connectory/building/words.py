@@ -1,0 +1,137 @@
+"""Why packages could not be had, in words for people: from the codes of npm, Yarn and pnpm."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from connectory.building.processes import Ended
+
+_CODE: Final = re.compile(r"npm (?:error|ERR!) code (\w+)")
+#: The npm code, what of its text names the culprit, and what is said of it.
+_NPM: Final = (
+    (
+        "E404",
+        r"'([^']+)' (?:is not in this registry|could not be found)|404 Not Found - GET (\S+)",
+        "the package {} is not in the registry, or may not be seen from here",
+    ),
+    (
+        "ETARGET",
+        r"No matching version found for (\S+?)\.?(?:\s|$)",
+        "the registry has no version {}",
+    ),
+    ("ENOVERSIONS", r"No versions available for (\S+)", "the registry has no version of {}"),
+    (
+        "E40[13]",
+        r"(?:40[13] \w+ - GET|Unable to authenticate)\W+(\S+)",
+        "the registry does not give {} to this server: it asks for credentials",
+    ),
+    (
+        "ENOTFOUND|EAI_AGAIN",
+        r"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (\S+)",
+        "the registry {} cannot be found from here: the network is not there, or the name is wrong",
+    ),
+    (
+        "ECONNREFUSED|ECONNRESET|ETIMEDOUT|ERR_SOCKET_TIMEOUT|EHOSTUNREACH|ENETUNREACH|FETCH_ERROR",
+        r"request to (\S+) failed",
+        "the registry does not answer: {}",
+    ),
+    (
+        "EINTEGRITY|ETARBALL",
+        r"(?:while extracting|integrity checksum failed when using) ([^\s:]+)",
+        "a package is not the one that the lock file names: {} has another checksum",
+    ),
+    (
+        "ERESOLVE",
+        r"(?:While resolving|Could not resolve dependency): ?(\S+)",
+        "the versions of the dependencies exclude each other, at {}",
+    ),
+    ("EBADENGINE", r"Not compatible with your version\D*?: (\S+)", "{} asks for another Node"),
+    ("ENOSPC|EDQUOT", r"(no space left)", "the build has used up the disk that it may use"),
+    ("EUNSUPPORTEDPROTOCOL", r'"(\w+:)"', "package.json has a dependency that npm cannot read: {}"),
+    ("EJSONPARSE", r"((?:Failed|Invalid).*)", "a JSON file cannot be read: {}"),
+)
+#: What Yarn and pnpm say, and what is said of it.
+_OTHERS: Final = (
+    (
+        r"Couldn't find package \"([^\"]+)\"|ERR_PNPM_FETCH_404.*?([^\s/]+): Not Found",
+        "the package {} is not in the registry, or may not be seen from here",
+    ),
+    (
+        (
+            r"Couldn't find any versions for (\".+?\" that matches \".+?\")"
+            r"|ERR_PNPM_NO_MATCHING_VERSION\W+No matching version found for (\S+)"
+            r"|([^\s:]+): No candidates found"
+        ),
+        "the registry has no version {}",
+    ),
+    (
+        r"(Your lockfile needs to be updated|ERR_PNPM_OUTDATED_LOCKFILE|YN0028)",
+        (
+            "the lock file does not belong to package.json: install once with the same tool, and"
+            " commit the lock file"
+        ),
+    ),
+    (
+        r"Integrity check failed for \"?([^\"\s]+)|ERR_PNPM_TARBALL_INTEGRITY.*?(\S+\.tgz)",
+        "a package is not the one that the lock file names: {} has another checksum",
+    ),
+    (
+        (
+            r"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (\S+)|ERR_PNPM_META_FETCH_FAIL.*?(https?://\S+)"
+            r"|(trouble with your network connection)"
+        ),
+        "the registry cannot be reached from here ({})",
+    ),
+    (
+        r"(?:Error when performing the request to|Failed to fetch|fetch failed)\W*(\S*)",
+        "the tool itself cannot be fetched ({})",
+    ),
+)
+_OUT_OF_SYNC: Final = re.compile(r"in sync|can only install with an existing package-lock")
+_MISSING: Final = re.compile(r"(?:Missing|Invalid): (.+?) from lock file|lock file's (\S+) does")
+
+
+def why_not_installed(ended: Ended) -> str:
+    """The reason in one sentence; empty where the output names none that is known."""
+    code = _CODE.search(ended.text)
+    if code is not None:
+        return _npm(code[1], ended.text)
+    for pattern, words in _OTHERS:
+        found = re.search(pattern, ended.text)
+        if found:
+            return words.format(_culprit([found]))
+    return ""
+
+
+def _npm(code: str, text: str) -> str:
+    if code == "EUSAGE" and _OUT_OF_SYNC.search(text):
+        culprit = _culprit(_MISSING.finditer(text))
+        example = f" ({culprit})" if culprit else ""
+        return (
+            f"package-lock.json does not belong to package.json{example}: run `npm install` and"
+            " commit the lock file"
+        )
+    for codes, pattern, words in _NPM:
+        if re.fullmatch(codes, code):
+            return words.format(_culprit(re.finditer(pattern, text)) or "one of the packages")
+    return f"npm says {code}"
+
+
+def _culprit(found: Iterable[re.Match[str]]) -> str:
+    """What a pattern caught first, in whichever of its groups."""
+    for match in found:
+        for group in match.groups():
+            if group:
+                return group.strip("'\"").rstrip(".,")[:200]
+    return ""
+
+
+def how_it_ended(ended: Ended) -> str:
+    """The exit code or signal, then the last lines of output."""
+    if ended.code < 0 or ended.code == 137:  # noqa: PLR2004 - 128 + SIGKILL, by a shell
+        end = "it was killed, most likely because it used more memory than a build may use"
+        if ended.code not in (-9, 137):
+            end = f"it was ended by signal {-ended.code}"
+    else:
+        end = f"exit code {ended.code}"
+    return "\n".join([end, *ended.last])
