@@ -68,7 +68,15 @@ class Output(Protocol):
 
 
 class StartFailed(Exception):
-    """A program did not become healthy. The message is for people: why, exit code, last lines."""
+    """A program did not become healthy. The message is for people: why, exit code, last lines.
+
+    Attributes:
+        reason: The same without the lines, which are the owner's alone: fit for whoever calls.
+    """
+
+    def __init__(self, reason: str, *, output: str = "") -> None:
+        super().__init__(f"{reason}; its last lines:\n{output}" if output else reason)
+        self.reason = reason
 
 
 class Runtime(Protocol):
@@ -109,8 +117,11 @@ class Runtime(Protocol):
             StartFailed: it did not wake.
         """
 
-    def released(self, application_id: str) -> None:
-        """A call to the application that `address` gave has ended."""
+    def ready(self, application_id: str) -> tuple[str, int] | None:
+        """The same at once, where it is awake; None where `address` is to be awaited."""
+
+    def released(self, application_id: str, address: tuple[str, int]) -> None:
+        """A call to an address that `address` or `ready` gave has ended."""
 
     def state(self, application_id: str) -> State:
         """Where the release that takes the calls is."""

@@ -1,0 +1,384 @@
+"""Programs are started, watched, replaced, put to sleep and woken; nothing is left of them."""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from connectory.runtime.model import HealthCheck, StartFailed, State
+from connectory.runtime.processes import Processes
+from connectory.runtime.supervision import backoff
+from tests.runtime.plain import SERVER, Plain, program
+
+
+class Stage:
+    """A runtime, what its programs printed, and what was told of them."""
+
+    def __init__(self, tmp_path, node, **options) -> None:
+        self.plain = Plain()
+        self.lines: list[tuple[str, bytes]] = []
+        self.told: list[str] = []
+        self.naps: list[float] = []
+        self.folder, self.node, self.numbers = tmp_path, node, 0
+        self.runtime = Processes(
+            self.plain,
+            output=lambda _program, stream, line: self.lines.append((stream, line)),
+            crash_loops=lambda _program, message: self.told.append(message),
+            sleep=self._nap,
+            **{"grace_seconds": 1.0, **options},
+        )
+
+    async def _nap(self, seconds: float) -> None:
+        """Backoffs and intervals pass a hundred times as fast."""
+        self.naps.append(seconds)
+        await asyncio.sleep(seconds / 100)
+
+    def program(self, source=SERVER, **fields):
+        self.numbers += 1
+        return program(self.folder / f"program-{self.numbers}", self.node, source, **fields)
+
+    async def call(self, application_id="a-1"):
+        address = await self.runtime.address(application_id)
+        try:
+            return await answer(address)
+        finally:
+            self.runtime.released(application_id, address)
+
+    async def until(self, condition, seconds=10.0):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to pass"
+            await asyncio.sleep(0.01)
+
+
+async def answer(address):
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    text = await reader.read()
+    writer.close()
+    return json.loads(text.partition(b"\r\n\r\n")[2])
+
+
+def descriptors() -> int:
+    """How many files and sockets this process has open; 0 where the system does not say."""
+    return len(list(Path("/proc/self/fd").glob("*")))
+
+
+def alive(group: int) -> list[str]:
+    """The processes of a group that have not ended, though nobody may have asked how."""
+    found = [path.read_text().rpartition(")")[2].split() for path in _stats()]
+    return [state for state, _, its_group, *_ in found if int(its_group) == group and state != "Z"]
+
+
+def _stats() -> list[Path]:
+    return [path for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+
+
+@pytest.fixture
+def play(tmp_path, node):
+    """Run a scene on a stage; afterwards no process is left, nor a descriptor."""
+
+    def run(scene, **options):
+        async def main():
+            stage = Stage(tmp_path, node, **options)
+            try:
+                await scene(stage)
+            finally:
+                await stage.runtime.close(1.0)
+            assert stage.plain.running == 0
+            await asyncio.sleep(0)
+
+        before = descriptors()
+        asyncio.run(asyncio.wait_for(main(), 60))
+        assert descriptors() <= before
+
+    return run
+
+
+def test_a_release_answers_once_it_was_switched_to(play):
+    async def scene(stage):
+        await stage.runtime.run(stage.program(), seconds=20)
+        with pytest.raises(KeyError):
+            await stage.runtime.address("a-1")
+        await stage.runtime.switch("a-1", 1)
+        assert (await stage.call())["greeting"] == "hello"
+        assert stage.runtime.state("a-1") is State.HEALTHY
+
+    play(scene)
+
+
+def test_a_program_gets_its_environment_and_the_reserved_names(play):
+    async def scene(stage):
+        await stage.runtime.run(
+            stage.program(environment={"GREETING": "g", "PORT": "9", "K_SERVICE": "mine"}),
+            seconds=20,
+        )
+        (confinement,) = stage.plain.confinements
+        given = confinement.environment
+        assert (given["GREETING"], given["PORT"], given["K_SERVICE"]) == ("g", "8080", "service")
+        assert given["K_REVISION"] == "service-00001"
+        assert [(each.target, each.writable) for each in confinement.mounts] == [
+            ("/workspace", False)
+        ]
+
+    play(scene)
+
+
+def test_a_release_replaces_the_one_before_when_its_calls_have_ended(play):
+    async def scene(stage):
+        await stage.runtime.run(stage.program(), seconds=20)
+        await stage.runtime.switch("a-1", 1)
+        held = await stage.runtime.address("a-1")
+        await stage.runtime.run(
+            stage.program(release=2, environment={"GREETING": "new"}), seconds=20
+        )
+        assert (await stage.call())["greeting"] == "hello"
+        await stage.runtime.switch("a-1", 2)
+        assert (await stage.call())["greeting"] == "new"
+        assert (await answer(held))["greeting"] == "hello"
+        assert stage.plain.running == 2
+        stage.runtime.released("a-1", held)
+        await stage.until(lambda: stage.plain.running == 1)
+        assert (await stage.call())["greeting"] == "new"
+
+    play(scene)
+
+
+def test_a_release_that_fails_leaves_the_old_one_serving(play):
+    async def scene(stage):
+        await stage.runtime.run(stage.program(), seconds=20)
+        await stage.runtime.switch("a-1", 1)
+        broken = stage.program(
+            "console.error('no database'); console.log('bye'); process.exit(3)", release=2
+        )
+        with pytest.raises(StartFailed) as failed:
+            await stage.runtime.run(broken, seconds=20)
+        assert "exit code 3" in str(failed.value)
+        assert "no database" in str(failed.value)
+        assert "no database" not in failed.value.reason
+        assert stage.plain.running == 1
+        with pytest.raises(KeyError):
+            await stage.runtime.switch("a-1", 2)
+        assert (await stage.call())["greeting"] == "hello"
+
+    play(scene)
+
+
+def test_a_program_that_never_listens_fails_in_time(play):
+    async def scene(stage):
+        began = time.monotonic()
+        with pytest.raises(StartFailed, match=r"not healthy within 0.5 s: nothing listens"):
+            await stage.runtime.run(stage.program("setInterval(() => {}, 1000)"), seconds=0.5)
+        assert time.monotonic() - began < 5
+        assert stage.plain.running == 0
+
+    play(scene)
+
+
+def test_a_run_that_is_cancelled_leaves_nothing(play):
+    async def scene(stage):
+        running = asyncio.create_task(
+            stage.runtime.run(stage.program("setInterval(() => {}, 1000)"), seconds=30)
+        )
+        await stage.until(lambda: stage.plain.running == 1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await stage.until(lambda: stage.plain.running == 0)
+
+    play(scene)
+
+
+def test_a_program_that_ignores_sigterm_is_killed_with_its_children(play):
+    source = (
+        """
+    process.on("SIGTERM", () => {});
+    require("child_process").spawn("sleep", ["1000"]);
+    """
+        + SERVER
+    )
+
+    async def scene(stage):
+        await stage.runtime.run(stage.program(source), seconds=20)
+        (process,) = stage.plain.started
+        assert len(alive(process.pid)) == 2
+        await stage.runtime.remove("a-1")
+        assert not alive(process.pid)
+
+    play(scene, grace_seconds=0.3)
+
+
+def test_one_that_dies_is_started_again_and_its_callers_wait(play):
+    async def scene(stage):
+        await stage.runtime.run(stage.program(), seconds=20)
+        await stage.runtime.switch("a-1", 1)
+        first = (await stage.call())["pid"]
+        os.kill(first, 9)
+        await stage.until(lambda: stage.runtime.state("a-1") is not State.HEALTHY)
+        assert (await stage.call())["pid"] != first
+        assert stage.naps[0] == 1.0
+
+    play(scene)
+
+
+def test_backoff_doubles_from_a_second_to_a_minute():
+    assert [backoff(deaths) for deaths in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_crash_loop_is_told_once_and_so_is_its_end(play):
+    source = (
+        """
+    const fs = require("fs");
+    if (!fs.existsSync("well")) { console.log("no luck"); process.exit(1); }
+    """
+        + SERVER
+    )
+
+    async def scene(stage):
+        broken = stage.program(source, warm=True)
+        await stage.runtime.restore(broken)
+        await stage.until(lambda: stage.told, 20)
+        assert "exit code 1" in stage.told[0]
+        with pytest.raises(StartFailed, match="again and again"):
+            await stage.runtime.address("a-1")
+        (broken.artifact.folder / "well").touch()
+        await stage.until(lambda: len(stage.told) == 2, 20)
+        assert stage.told[1] == ""
+        assert (await stage.call())["greeting"] == "hello"
+        assert stage.naps[:5] == [1, 2, 4, 8, 16]
+
+    play(scene, settled_seconds=0.2)
+
+
+def test_an_idle_program_sleeps_and_all_callers_wake_it_once(play):
+    async def scene(stage):
+        await stage.runtime.restore(stage.program())
+        assert stage.runtime.state("a-1") is State.SLEEPING
+        assert not stage.plain.started
+        answers = await asyncio.gather(*(stage.call() for _ in range(50)))
+        assert len({each["pid"] for each in answers}) == len(stage.plain.started) == 1
+        await stage.until(lambda: stage.plain.running == 0)
+        assert stage.runtime.state("a-1") is State.SLEEPING
+        assert (await stage.call())["greeting"] == "hello"
+        assert len(stage.plain.started) == 2
+
+    play(scene, idle_seconds=0.3)
+
+
+def test_neither_calls_nor_warmth_let_a_program_sleep(play):
+    async def scene(stage):
+        await stage.runtime.restore(stage.program())
+        await stage.runtime.restore(stage.program(application_id="a-2", warm=True))
+        held = await stage.runtime.address("a-1")
+        await asyncio.sleep(0.5)
+        assert (await answer(held))["greeting"] == "hello"
+        assert stage.plain.running == 2
+
+    play(scene, idle_seconds=0.1)
+
+
+def test_calls_are_not_lost_while_programs_fall_asleep(play):
+    async def scene(stage):
+        await stage.runtime.restore(stage.program())
+        for pause in range(12):
+            assert (await stage.call())["greeting"] == "hello"
+            await asyncio.sleep(pause * 0.01)
+
+    play(scene, idle_seconds=0.05)
+
+
+def test_health_is_what_the_health_check_says(play):
+    source = """
+    const http = require("http");
+    let asked = 0;
+    http.createServer((request, response) => {
+      asked += request.url === "/healthz" ? 1 : 0;
+      response.statusCode = asked < 3 || asked > 4 ? 503 : 204;
+      response.end();
+    }).listen(process.env.LISTEN, "127.0.0.1");
+    """
+    check = HealthCheck(path="healthz", interval_seconds=5, timeout_seconds=2)
+
+    async def scene(stage):
+        await stage.runtime.run(stage.program(source, health_check=check), seconds=20)
+        await stage.until(lambda: len(stage.plain.started) == 2)
+        assert stage.naps[:5] == [5, 5, 5, 5, 1]
+
+    play(scene)
+
+
+def test_a_broken_application_holds_up_no_other(play):
+    async def scene(stage):
+        stuck = [
+            stage.program("setInterval(() => {}, 1000)", application_id=f"stuck-{number}")
+            for number in range(10)
+        ]
+        starts = [asyncio.create_task(stage.runtime.run(each, seconds=30)) for each in stuck]
+        await asyncio.sleep(0.1)
+        await stage.runtime.run(stage.program(), seconds=10)
+        for each in stuck:
+            await stage.runtime.remove(each.application_id)
+        ended = await asyncio.gather(*starts, return_exceptions=True)
+        assert {type(each) for each in ended} == {StartFailed}
+
+    play(scene)
+
+
+def test_what_programs_print_is_handed_on_by_line_and_the_last_may_lack_its_end(play):
+    source = """
+    process.stdout.write("one\\ntwo\\r\\n\\nthree");
+    process.stderr.write("a".repeat(70000));
+    """
+
+    async def scene(stage):
+        with contextlib.suppress(StartFailed):
+            await stage.runtime.run(stage.program(source), seconds=20)
+        printed = [line for stream, line in stage.lines if stream == "stdout"]
+        assert printed == [b"one", b"two", b"", b"three"]
+        errors = [len(line) for stream, line in stage.lines if stream == "stderr"]
+        assert errors == [65_536, 70_000 - 65_536]
+
+    play(scene)
+
+
+def test_a_program_that_prints_without_end_is_held_back_and_told_so(play):
+    flood = (
+        SERVER
+        + """
+    setInterval(() => { for (let i = 0; i < 1000; i++) console.log("x".repeat(100)); }, 0);
+    """
+    )
+
+    async def scene(stage):
+        await stage.runtime.restore(stage.program(flood))
+        await stage.call()
+        began, lines = time.monotonic(), len(stage.lines)
+        await asyncio.sleep(1.5)
+        taken = len(stage.lines) - lines
+        assert taken < 1_100 * (time.monotonic() - began + 1)
+        assert any(b"lines were dropped here" in line for _, line in stage.lines)
+        assert (await stage.call())["greeting"] == "hello"
+
+    play(scene)
+
+
+def test_sleeping_programs_cost_next_to_nothing(play):
+    async def scene(stage):
+        one = stage.program()
+        began = time.monotonic()
+        for number in range(300):
+            fields = {"application_id": f"s-{number}"}
+            await stage.runtime.restore(type(one)(**{**_fields(one), **fields}))
+        assert time.monotonic() - began < 0.5
+        assert len(asyncio.all_tasks()) < 5
+        assert not stage.plain.started
+
+    play(scene)
+
+
+def _fields(one):
+    return {name: getattr(one, name) for name in one.__struct_fields__}
