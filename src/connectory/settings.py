@@ -318,6 +318,10 @@ class Settings:
 #: Variables with our prefix that are not the server's: those of tests, benchmarks, commands.
 NOT_SETTINGS = frozenset(
     {
+        "CONNECTORY_API_URL",
+        "CONNECTORY_CLIENT_ID",
+        "CONNECTORY_CLIENT_SECRET",
+        "CONNECTORY_PROJECT_KEY",
         "CONNECTORY_TEST_POSTGRES_URL",
         "CONNECTORY_TEST_REQUIRE",
         "CONNECTORY_TEST_SHARED",

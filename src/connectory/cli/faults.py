@@ -1,6 +1,7 @@
 """The faults that a command explains in one line: what they say is meant for people."""
 
 from connectory.catalogue.importing import ImportFault
+from connectory.cli.api import ApiFault
 from connectory.contract.errors import ApiError
 from connectory.database.backup import BackupError
 from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
@@ -19,6 +20,7 @@ EXPECTED = (
     AddressInUse,
     AlreadyServed,
     ApiError,
+    ApiFault,
     BackupError,
     CredentialError,
     DatabaseAddressError,
