@@ -30,6 +30,20 @@ VIEW_CONNECTORS: Final = frozenset(
 #: The permissions of which one is needed to create, change and publish ConnectorStaged.
 MANAGE_CONNECTORS: Final = frozenset({Permission.MANAGE_PROJECT, Permission.MANAGE_CONNECTORS})
 
+#: The permissions of which one is needed to read Deployments and their logs.
+VIEW_DEPLOYMENTS: Final = frozenset(
+    {
+        Permission.MANAGE_PROJECT,
+        Permission.MANAGE_CONNECTORS_DEPLOYMENTS,
+        Permission.VIEW_CONNECTORS_DEPLOYMENTS,
+    }
+)
+
+#: The permissions of which one is needed to deploy and undeploy.
+MANAGE_DEPLOYMENTS: Final = frozenset(
+    {Permission.MANAGE_PROJECT, Permission.MANAGE_CONNECTORS_DEPLOYMENTS}
+)
+
 
 class ScopeError(ValueError):
     """A scope that cannot be granted; the message says which and why."""
