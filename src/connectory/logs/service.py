@@ -92,6 +92,10 @@ class Logs:
         self.written = 0
         self.lost = 0
 
+    def now(self) -> int:
+        """The present instant: microseconds since 1970."""
+        return self._clock()
+
     # What is collected: any thread, nothing waits
 
     def mask(self, deployment_id: str, values: Iterable[str]) -> None:
