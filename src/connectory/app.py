@@ -57,6 +57,8 @@ class Node:
     readiness: Readiness
     endpoints: Sequence[Endpoint]
     application: server.Asgi
+    #: Set when answers without an end are to end.
+    stopping: asyncio.Event
 
 
 def compose(
@@ -99,6 +101,7 @@ def compose(
         *more,
     ]
     endpoints += reference.endpoints(endpoints, version=__version__)
+    stopping = asyncio.Event()
     return Node(
         settings=settings,
         database=database,
@@ -111,10 +114,16 @@ def compose(
         endpoints=endpoints,
         application=_with_cors(
             Application(
-                endpoints, identity, settings, measures, unavailable=(DatabaseUnavailable,)
+                endpoints,
+                identity,
+                settings,
+                measures,
+                unavailable=(DatabaseUnavailable,),
+                stopping=stopping,
             ),
             settings,
         ),
+        stopping=stopping,
     )
 
 
@@ -155,6 +164,7 @@ async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> Non
     node.worker.retire()
     log.info("stopping: requests that were accepted are finished")
     await asyncio.sleep(node.settings.shutdown_delay)
+    node.stopping.set()
     stopped.set()
 
 
@@ -236,7 +246,13 @@ def _with_cors(application: server.Asgi, settings: Settings) -> server.Asgi:
             application,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "HEAD", "POST", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "If-None-Match", "X-Correlation-ID"),
+            allow_headers=(
+                "Authorization",
+                "Content-Type",
+                "If-None-Match",
+                "Last-Event-ID",
+                "X-Correlation-ID",
+            ),
             expose_headers=("ETag", "X-Correlation-ID", "WWW-Authenticate", "Retry-After"),
         )
     )

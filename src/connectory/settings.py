@@ -298,6 +298,26 @@ class Settings:
         _url,
         "Address of the commerce platform's authorization, likewise.",
     )
+    logs_kept_days: int = _setting(
+        30, _whole_number(1), "How many days the logs of Deployments are kept."
+    )
+    logs_bytes: int = _setting(
+        2 * 2**30,
+        _whole_number(2**20),
+        "The most that the logs of all Deployments take in the database; the oldest entries go"
+        " first.",
+    )
+    logs_deployment_bytes: int = _setting(
+        256 * 2**20,
+        _whole_number(2**16),
+        "The most of it that the logs of one Deployment take.",
+    )
+    logs_lines_per_second: int = _setting(
+        500,
+        _whole_number(1),
+        "The most lines and requests a second that are logged of one application, over ten"
+        " seconds; of more it is only logged how many there were.",
+    )
 
     check_policy: Path | None = _setting(
         None,

@@ -15,6 +15,10 @@
     ├── ConnectorStagedPreviewRequestUnderProcess    400
     ├── ConnectorStagedInCertification               400
     ├── ConnectorAlreadyCertified                    400
+    ├── DeploymentApplicationDoesNotExist            400
+    ├── DeploymentLogInvalidDate                     400
+    ├── DeploymentLogInvalidPageToken                400
+    ├── DeploymentLogMissingApplicationName          400
     ├── AuthorizationError           403
     ├── General                      500
     ├── OAuthError                   the OAuth fields `error`, `error_description` as well
@@ -373,6 +377,33 @@ class DeploymentApplicationDoesNotExist(ApiError):
 
     def __init__(self, application: str) -> None:
         super().__init__(f"Deployment does not have an application named {application}.")
+
+
+class DeploymentLogInvalidDate(ApiError):
+    """A date cannot be read, lies too far back, or the end comes before the start."""
+
+    code = "DeploymentLogInvalidDate"
+
+    def __init__(self, detailed: str) -> None:
+        super().__init__("Invalid start/end date", {"detailedErrorMessage": detailed})
+
+
+class DeploymentLogInvalidPageToken(ApiError):
+    """The page token is none that a page of this query gave."""
+
+    code = "DeploymentLogInvalidPageToken"
+
+    def __init__(self, token: str) -> None:
+        super().__init__(f"Invalid page token: {token}")
+
+
+class DeploymentLogMissingApplicationName(ApiError):
+    """The log of this Deployment is read for one application at a time."""
+
+    code = "DeploymentLogMissingApplicationName"
+
+    def __init__(self) -> None:
+        super().__init__("Missing application name when fetching deployment logs")
 
 
 class AuthorizationError(ApiError):

@@ -11,9 +11,10 @@ to; a trailer that says that nothing is missing.
 
 A table's digest is the sum, modulo 2^256, of the SHA-256 hashes of its rows as lines. Databases
 hand rows out in orders of their own and a sum does not mind, so a restore can read back what it
-wrote and compare. `alembic_version` is left out, because a restore makes the schema, and `feed`,
-because it begins a new epoch. Of secrets and tokens there are hashes in it, as in the database; of
-those that the server needs again what `connectory.database.secrets` sealed, without the keys.
+wrote and compare. `alembic_version` is left out, because a restore makes the schema, `feed`,
+because it begins a new epoch, and the logs of Deployments, which are large and soon expire. Of
+secrets and tokens there are hashes in it, as in the database; of those that the server needs again
+what `connectory.database.secrets` sealed, without the keys.
 """
 
 import gzip
@@ -33,7 +34,7 @@ from connectory import __version__
 from connectory.database import feed, migration
 from connectory.database.engine import Database
 from connectory.database.tables import feed as feed_table
-from connectory.database.tables import metadata
+from connectory.database.tables import log_entries, log_volumes, metadata
 from connectory.kernel.clock import to_rfc3339
 
 T = TypeVar("T")
@@ -41,8 +42,9 @@ T = TypeVar("T")
 FORMAT = "connectory-backup"
 NUMBER = 1
 
+_LEFT_OUT = (feed_table, log_entries, log_volumes)
 #: The tables of a backup by name, each after those that it refers to.
-TABLES = {str(table.name): table for table in metadata.sorted_tables if table is not feed_table}
+TABLES = {str(table.name): table for table in metadata.sorted_tables if table not in _LEFT_OUT}
 
 #: Rows are read and written this many at a time, and fewer are written where they are large.
 _BATCH_ROWS = 500

@@ -205,6 +205,40 @@ operators = Table(
     Column("revoked_at", BigInteger),
 )
 
+#: What applications print, and the requests that they answer. Ids are given in the order of the
+#: commits, and never twice: who follows goes on after the last one. Not in backups.
+log_entries = Table(
+    "log_entries",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("deployment_id", String(36), nullable=False),
+    Column("application", String(256), nullable=False),
+    Column("type", String(16), nullable=False),  # a contract.logs.DeploymentLogType
+    Column("severity", Integer, nullable=False),  # its rank, 0 (DEFAULT) to 8 (EMERGENCY)
+    Column("at", BigInteger, nullable=False),
+    Column("details", Text, nullable=False),  # of APPLICATION_TEXT the message, else JSON
+    Column("bytes", Integer, nullable=False),  # what it counts for
+    Index("ix_log_entries_deployment_id_at_id", "deployment_id", "at", "id"),
+    Index("ix_log_entries_deployment_id_id", "deployment_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+#: How much of the log is whose, changed in the transaction of the entries. Not in backups.
+log_volumes = Table(
+    "log_volumes",
+    metadata,
+    Column("deployment_id", String(36), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+#: The keys that have sealed secrets, by fingerprint; the keys themselves are not in the database.
+secret_keys = Table(
+    "secret_keys",
+    metadata,
+    Column("fingerprint", String(16), primary_key=True),
+    Column("first_used_at", BigInteger, nullable=False),
+)
+
 #: What opens private repositories: for one Project, for URLs that start with a prefix.
 git_credentials = Table(
     "git_credentials",

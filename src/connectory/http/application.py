@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from connectory.contract.errors import (
     ApiError,
@@ -23,9 +23,10 @@ from connectory.contract.errors import (
     ServiceUnavailable,
     UriTooLong,
 )
-from connectory.http import answers, bodies, proxies
+from connectory.http import answers, bodies, events, proxies
 from connectory.http.access import Authenticator, Grant, OperatorGrant
 from connectory.http.answers import Response
+from connectory.http.events import EventStream
 from connectory.http.queries import query_decoder
 from connectory.http.rates import Rates
 from connectory.http.requestlog import Measures, correlation_id, correlation_ids
@@ -41,6 +42,8 @@ log = logging.getLogger("connectory.requests")
 UNMATCHED = "(none)"
 #: The place in a request's scope that tells that its body was read to the end.
 _BODY_READ = "connectory.body_read"
+#: Streams of events that a node has open at once: each asks the database again and again.
+MAX_STREAMS = 200
 #: A larger body is compressed in a thread, so that the others do not wait for it.
 _LARGE = 64 * 2**10
 
@@ -54,7 +57,8 @@ class _Decoders:
 class Application:
     """Serves the endpoints of a table.
 
-    `unavailable` are exceptions that mean "try again": they become 503, not 500.
+    `unavailable` are exceptions that mean "try again": they become 503, not 500. Answers without an
+    end are ended when `stopping` is set.
     """
 
     def __init__(
@@ -63,13 +67,17 @@ class Application:
         authenticator: Authenticator,
         settings: Settings,
         measures: Measures,
+        *,
         unavailable: tuple[type[Exception], ...] = (),
+        stopping: asyncio.Event | None = None,
     ) -> None:
         self._router = Router(endpoints)
         self._authenticator = authenticator
         self._settings = settings
         self._measures = measures
         self._unavailable = unavailable
+        self._stopping = stopping or asyncio.Event()
+        self._streams = 0
         rate = settings.project_requests_per_second
         self._rates = Rates(rate) if rate else None
         self._choose_correlation_id = correlation_ids()
@@ -101,13 +109,22 @@ class Application:
             response = answers.of_error(self._failure(error), oauth=oauth)
         if b"if-none-match" in headers or b"accept-encoding" in headers:
             response = await _negotiated(response, headers)
+        streams = response.__class__ is EventStream and method != "HEAD"
+        if streams and self._streams >= MAX_STREAMS:
+            streams = False
+            response = answers.of_error(
+                ServiceUnavailable(f"{MAX_STREAMS} streams of events are open already", 10)
+            )
         body = b"" if method == "HEAD" else response.body
         head = [*response.headers, (b"x-correlation-id", given_id)]
         if _left_unread(scope, headers):
             # The server ends such a connection; a client that is not told would use it again.
             head.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": response.status, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+        if streams:
+            await self._stream(response, match.endpoint, headers, receive, send)
+        else:
+            await send({"type": "http.response.body", "body": body})
         seconds = time.perf_counter() - started
         self._measures.add(route, method, response.status, seconds)
         if self._settings.access_log != "off":
@@ -165,6 +182,38 @@ class Application:
         return await endpoint.handler(
             Request(endpoint, match.arguments, query, body, grant, headers, scope, self._settings)
         )
+
+    async def _stream(
+        self,
+        stream: Response,
+        endpoint: Endpoint,
+        headers: Mapping[bytes, bytes],
+        receive: bodies.Receive,
+        send: Send,
+    ) -> None:
+        """Send the body of an answer that ends when its token does, among other reasons."""
+        shown = headers.get(b"authorization")
+
+        async def allowed() -> None:
+            if endpoint.permissions is not None:
+                await self._authenticator.authenticate(shown)
+            elif endpoint.operators:
+                await self._authenticator.authenticate_operator(shown)
+
+        self._streams += 1
+        try:
+            await events.run(
+                cast("EventStream", stream),
+                receive,
+                send,
+                stopping=self._stopping,
+                allowed=allowed,
+            )
+        except Exception as error:  # noqa: BLE001 - the head was sent: all that is left is to end
+            self._failure(error)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._streams -= 1
 
     def _failure(self, error: Exception) -> ApiError:
         if isinstance(error, self._unavailable):

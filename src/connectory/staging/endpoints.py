@@ -20,7 +20,9 @@ from connectory.contract.staged import (
     ConnectorUpdate,
 )
 from connectory.http.answers import Response, of_json
+from connectory.http.events import MEDIA_TYPE
 from connectory.http.table import Endpoint, Request
+from connectory.staging import events
 from connectory.staging.model import shown
 from connectory.staging.service import Name, Query, Staging
 
@@ -189,6 +191,9 @@ def _of_one(
     async def delete(request: Request) -> Response:
         return of_json(shown(await staging.delete(name(request.path), request.allowed)))
 
+    async def follow(request: Request) -> Response:
+        return await events.stream(staging, name(request.path), request.allowed.project)
+
     common: dict[str, Any] = {
         "path": f"/connectors/drafts/{place}",
         "tag": "ConnectorStaged",
@@ -226,5 +231,22 @@ def _of_one(
             errors=(errors.ResourceNotFound, errors.ConnectorStagedInProcess),
             handler=delete,
             **common,
+        ),
+        Endpoint(
+            method="GET",
+            summary=f"Follow ConnectorStaged by {by}",
+            description="Server-sent events: `status` first and whenever it changes (`id`,"
+            " `version`, `status`, `isPreviewable`, `alreadyListed`, `waitingFor`), and `report`"
+            " for each report entry as it is added (`report`: `previewable` or `publishing`,"
+            " `index`, `entry`). It stays open until the ConnectorStaged is deleted or the token"
+            " ends.",
+            addition=True,
+            permissions=VIEW_CONNECTORS,
+            produces=MEDIA_TYPE,
+            errors=(errors.ResourceNotFound,),
+            handler=follow,
+            path=f"/connectors/drafts/{place}/events",
+            tag="ConnectorStaged",
+            parameters=parameters,
         ),
     ]

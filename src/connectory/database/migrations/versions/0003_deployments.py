@@ -1,4 +1,4 @@
-"""Deployments and their releases."""
+"""Deployments, their releases and their logs, and the keys that secrets are sealed with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,4 +32,38 @@ def upgrade() -> None:
             ["deployment_id"], ["deployments.id"], name="fk_releases_deployment_id"
         ),
         sa.PrimaryKeyConstraint("deployment_id", "number", name="pk_releases"),
+    )
+    _create_logs()
+    op.create_table(
+        "secret_keys",
+        sa.Column("fingerprint", sa.String(16), nullable=False),
+        sa.Column("first_used_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("fingerprint", name="pk_secret_keys"),
+    )
+
+
+def _create_logs() -> None:
+    serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "log_entries",
+        sa.Column("id", serial, autoincrement=True, nullable=False),
+        sa.Column("deployment_id", sa.String(36), nullable=False),
+        sa.Column("application", sa.String(256), nullable=False),
+        sa.Column("type", sa.String(16), nullable=False),
+        sa.Column("severity", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_log_entries"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_log_entries_deployment_id_at_id", "log_entries", ["deployment_id", "at", "id"]
+    )
+    op.create_index("ix_log_entries_deployment_id_id", "log_entries", ["deployment_id", "id"])
+    op.create_table(
+        "log_volumes",
+        sa.Column("deployment_id", sa.String(36), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("deployment_id", name="pk_log_volumes"),
     )
