@@ -4,6 +4,7 @@ Programs are this Python, which is shown at /opt/python, and the machine's node.
 """
 
 import contextlib
+import itertools
 import shutil
 import socket
 import subprocess
@@ -170,19 +171,11 @@ def place(request, _ways, tmp_path) -> Iterator[Place]:
     """Each way that holds here; whatever a test leaves running is ended."""
     data, found = _ways
     if request.param not in found:
-        lacking("containment", f"{request.param} does not hold here: {_why(found)}")
+        lacking("containment", f"{request.param} does not hold; `connectory doctor` says why")
     place = Place(found[request.param], tmp_path, data)
     yield place
     for each in place.started:
         each.contained.kill()
-
-
-def _why(found: dict[str, Containment]) -> str:
-    return "; ".join(
-        f"{what}: {how}"
-        for what, good, how in next(iter(found.values())).holds.findings
-        if not good and how
-    )
 
 
 @pytest.fixture
@@ -199,5 +192,5 @@ def own_addresses() -> list[str]:
     routes = subprocess.run(
         ["ip", "route", "show", "default"], capture_output=True, check=True, text=True
     ).stdout.split()
-    gateways = [after for word, after in zip(routes, routes[1:], strict=False) if word == "via"]
+    gateways = [after for word, after in itertools.pairwise(routes) if word == "via"]
     return [line.split()[3].partition("/")[0] for line in lines] + gateways

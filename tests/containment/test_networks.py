@@ -33,7 +33,7 @@ ELSEWHERE = (
 
 @contextlib.contextmanager
 def _control(port: int):
-    """That an ordinary process of this machine reaches what is tried, so that failing means much."""
+    """An ordinary process of this machine reaches what is tried: so that failing means much."""
     reached = [host for host in ("127.0.0.1", *own_addresses()) if _reaches(host, port)]
     assert "127.0.0.1" in reached
     yield
