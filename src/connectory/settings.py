@@ -302,8 +302,8 @@ class Settings:
     application_network: ApplicationNetwork = _setting(
         "public",
         _application_network,
-        "What applications reach: public, the internet by IPv4, neither this machine nor private and"
-        " metadata addresses; open, private addresses too; none, nothing. Never this machine's"
+        "What applications reach: public, the internet by IPv4, neither this machine nor private"
+        " and metadata addresses; open, private addresses too; none, nothing. Never this machine's"
         " loopback.",
     )
 
