@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 AccessLog = Literal["all", "writes", "off"]
 Switch = Literal["on", "off"]
-BuildNetwork = Literal["public", "open", "none"]
+Reach = Literal["public", "open", "none"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -145,10 +145,10 @@ def _switch(value: str) -> Switch:
     return cast("Switch", value)
 
 
-def _build_network(value: str) -> BuildNetwork:
+def _reach(value: str) -> Reach:
     if value not in ("public", "open", "none"):
         raise ValueError("one of public, open and none")
-    return cast("BuildNetwork", value)
+    return cast("Reach", value)
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -313,9 +313,9 @@ class Settings:
     start_seconds: float = _setting(
         120.0, _seconds, "How long an application may take to be healthy after its start."
     )
-    application_network: BuildNetwork = _setting(
+    application_network: Reach = _setting(
         "public",
-        _build_network,
+        _reach,
         "What applications reach: public, the outside without private addresses; open, private ones"
         " too; none.",
     )
@@ -410,9 +410,9 @@ class Settings:
         "File of npm's configuration that builds get, whole: what code of others may see. Empty:"
         " /etc/npmrc and ~/.npmrc, without credentials.",
     )
-    build_network: BuildNetwork = _setting(
+    build_network: Reach = _setting(
         "public",
-        _build_network,
+        _reach,
         "What builds reach: public, the outside without private addresses; open, private ones too,"
         " for a registry that has one; none.",
     )
