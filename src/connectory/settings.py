@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 AccessLog = Literal["all", "writes", "off"]
 Switch = Literal["on", "off"]
-BuildNetwork = Literal["public", "open", "none"]
+ApplicationNetwork = Literal["public", "open", "none"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -119,10 +119,10 @@ def _switch(value: str) -> Switch:
     return cast("Switch", value)
 
 
-def _build_network(value: str) -> BuildNetwork:
+def _application_network(value: str) -> ApplicationNetwork:
     if value not in ("public", "open", "none"):
         raise ValueError("one of public, open and none")
-    return cast("BuildNetwork", value)
+    return cast("ApplicationNetwork", value)
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -311,9 +311,9 @@ class Settings:
         "File of npm's configuration that builds get, whole: what code of others may see. Empty:"
         " /etc/npmrc and ~/.npmrc, without credentials.",
     )
-    build_network: BuildNetwork = _setting(
+    build_network: ApplicationNetwork = _setting(
         "public",
-        _build_network,
+        _application_network,
         "What builds reach: public, the outside without private addresses; open, private ones too,"
         " for a registry that has one; none.",
     )
@@ -329,6 +329,13 @@ class Settings:
         _whole_number(0),
         "Disk for what was built, and for packages that builds fetched. Those not used for longest"
         " go first; those of Deployments stay.",
+    )
+    application_network: ApplicationNetwork = _setting(
+        "public",
+        _application_network,
+        "What applications reach: public, the internet by IPv4, and neither this machine nor private"
+        " and metadata addresses; open, private addresses too; none, nothing. Never this machine's"
+        " loopback.",
     )
 
     @classmethod

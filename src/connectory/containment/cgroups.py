@@ -43,7 +43,6 @@ class Groups:
     def __init__(self, parents: dict[Path, list[str]], *, unified: bool) -> None:
         self._parents = parents
         self._unified = unified
-        self._number = 0
         self.kinds = frozenset(kind for kinds in parents.values() for kind in kinds)
 
     def made(self, bounds: Bounds) -> Group:
@@ -52,11 +51,11 @@ class Groups:
         Raises:
             OSError: it cannot be made.
         """
-        self._number += 1
-        name = f"{_owner(os.getpid())}.{self._number}"
+        name = f"{_owner(os.getpid())}.{os.urandom(6).hex()}"
         group = Group([parent / name for parent in self._parents])
         try:
             for (parent, kinds), folder in zip(self._parents.items(), group.folders, strict=True):
+                folder.parent.mkdir(exist_ok=True)
                 folder.mkdir()
                 for kind in kinds:
                     for file, value in self._values(kind, bounds):
@@ -65,6 +64,12 @@ class Groups:
             group.remove()
             raise
         return group
+
+    def close(self) -> None:
+        """Remove the folders of groups, where nobody else uses them."""
+        for parent in self._parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
     def _values(self, kind: str, bounds: Bounds) -> Iterator[tuple[str, str]]:
         if kind == "pids":
@@ -87,9 +92,14 @@ class Groups:
             file.write_text(value)
 
 
+def name_of(data_folder: Path) -> str:
+    """Of the folder that the groups of a data folder are in."""
+    return "connectory-" + hashlib.sha256(bytes(data_folder.resolve())).hexdigest()[:12]
+
+
 def found(data_folder: Path) -> Groups | None:
     """Where groups can be made, after what ended servers left there was removed; None: nowhere."""
-    name = "connectory-" + hashlib.sha256(bytes(data_folder.resolve())).hexdigest()[:12]
+    name = name_of(data_folder)
     parents: dict[Path, list[str]] = {}
     unified = False
     for mount, kinds in _hierarchies():
@@ -170,8 +180,9 @@ def _made(folder: Path) -> Path | None:
 
 def _swept(parent: Path) -> None:
     for folder in parent.iterdir():
-        if folder.is_dir() and _owner(int(folder.name.partition(".")[0] or 0)) != (
-            folder.name.rpartition(".")[0]
+        if (
+            folder.is_dir()
+            and _owner(int(folder.name.partition(".")[0] or 0)) != (folder.name.rpartition(".")[0])
         ):
             _removed(folder)
 

@@ -16,6 +16,20 @@ from msgspec import Struct
 
 from connectory.containment import network
 from connectory.containment.cgroups import Group, Groups
+from connectory.containment.findings import (
+    DISK,
+    FILES,
+    GROUPS,
+    MEMORY,
+    NETWORK,
+    ONLY_NODE,
+    OTHERS,
+    PORT,
+    PROCESSES,
+    PROCESSORS,
+    USERS,
+    finding,
+)
 from connectory.containment.launching import Launched, Launcher, Stage, Start
 from connectory.containment.model import Confinement, Holds, Mount, Network
 from connectory.containment.port import PRELOAD, moved
@@ -77,12 +91,19 @@ class Namespaces:
     shows_places = True
 
     def __init__(
-        self, data_folder: Path, tools: Tools, groups: Groups | None, launcher: Launcher
+        self,
+        data_folder: Path,
+        tools: Tools,
+        groups: Groups | None,
+        launcher: Launcher,
+        refused: str = "",
     ) -> None:
+        """`refused` says why a better way does not hold."""
         self._data_folder = data_folder.resolve()
         self._tools = tools
         self._groups = groups
         self._launcher = launcher
+        self._refused = refused
         self._root = os.geteuid() == 0
         self._users = _Users(self._data_folder)
         self._system = list(_system(self._data_folder))
@@ -96,21 +117,21 @@ class Namespaces:
     def holds(self) -> Holds:
         """What it gives."""
         kinds = self._groups.kinds if self._groups else frozenset()
-        net = bool(self._tools.pasta)
-        sized = _sizes(self._tools)
+        net, processes = bool(self._tools.pasta), self._bounds_processes("pids" in kinds)
+        pasta = f"{_WITH_PASTA} {self._refused}"
         findings = (
-            ("Files: programs see only what they are given", True, ""),
-            ("Users: programs run as nobody of this machine", self._root, _AS_ROOT),
-            ("Processes: programs see and signal only their own", True, ""),
-            ("Network: private addresses and this machine are out of reach", net, _WITH_PASTA),
-            ("Network: port 8080 for every application", net, f"Node's is moved. {_WITH_PASTA}"),
-            ("Memory: bounded for a program and all that it starts", "memory" in kinds, _GROUPS),
-            ("Processors: bounded", "cpu" in kinds, _GROUPS),
-            ("Number of processes: bounded", self._bounds_processes("pids" in kinds), _GROUPS),
-            ("Disk: /tmp and each file bounded", sized, "bubblewrap 0.7 or later"),
+            finding(FILES, True, ""),
+            finding(USERS, self._root, _AS_ROOT),
+            finding(OTHERS, True, ""),
+            finding(NETWORK, net, pasta),
+            finding(PORT, net, f"{ONLY_NODE} {pasta}"),
+            finding(MEMORY, "memory" in kinds, f"Only each of its processes is bounded. {GROUPS}"),
+            finding(PROCESSORS, "cpu" in kinds, GROUPS),
+            finding(PROCESSES, processes, GROUPS),
+            finding(DISK, _sizes(self._tools), "Install bubblewrap 0.7 or later."),
         )
-        # Where memory has no group, each process of a program is bounded, and their number is.
-        return Holds(findings=findings, safe=net and self._bounds_processes("pids" in kinds))
+        # Memory without a group is bounded too, by the number of processes times that of each.
+        return Holds(findings=findings, safe=net and processes)
 
     def start(
         self, confinement: Confinement, *, stdout: IO[bytes] | int, stderr: IO[bytes] | int
@@ -154,6 +175,8 @@ class Namespaces:
     def close(self) -> None:
         """End all that was started and has not ended."""
         self._launcher.close()
+        if self._groups is not None:
+            self._groups.close()
 
     def _shares_network(self, confinement: Confinement) -> bool:
         return not self._tools.pasta and (
@@ -168,7 +191,7 @@ class Namespaces:
     def _command(self, confinement: Confinement) -> list[str]:
         """From pasta to the program; see the module."""
         bounds = confinement.bounds
-        inner = [self._tools.prlimit, f"--core=0:0"]
+        inner = [self._tools.prlimit, "--core=0:0"]
         kinds = self._groups.kinds if self._groups else frozenset()
         if self._root or _counts_by_namespace():
             # Within, where only the program's own processes are counted.
@@ -245,10 +268,6 @@ _AS_ROOT = "They run as the server's user, in a user namespace; root gives each 
 _WITH_PASTA = (
     "Install passt (for pasta) and iproute2, have a route to the internet, and let the server's"
     " user open /dev/net/tun: chmod 0666 /dev/net/tun, as most systems have it."
-)
-_GROUPS = (
-    "Control groups that the server may write to: run it as root, or as a systemd service with"
-    " Delegate=yes."
 )
 _NAMESPACES = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),

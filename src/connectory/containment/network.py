@@ -35,7 +35,7 @@ PRIVATE = (
 
 
 def arguments(network: Network, port: int | None) -> list[str]:
-    """pasta's arguments, but the command.
+    """The arguments of pasta, but the command.
 
     `--no-map-gw`: without it the gateway's address leads to this machine's loopback.
     """
