@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
@@ -69,12 +69,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        if isinstance(transport, asyncio.Transport):
-            self.transport = transport
-            peer = transport.get_extra_info("peername")
-            self._client = Client(str(peer[0]) if peer else "", self._gateway.trusted_proxies)
-            self._since = self._gateway.clock()
-            self._gateway.connections.add(self)
+        self.transport = cast("asyncio.Transport", transport)
+        peer = cast("asyncio.Transport", transport).get_extra_info("peername")
+        self._client = Client(str(peer[0]) if peer else "", self._gateway.trusted_proxies)
+        self._since = self._gateway.clock()
+        self._gateway.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The caller has gone."""
