@@ -3,16 +3,11 @@
 What becomes of it in the background is the matter of other tests.
 """
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from connectory.identity.administration import Administration
-from connectory.kernel.clock import system_clock
-from tests.harness import Credentials
+from tests.deployments.shops import Shop, codes
 from tests.staging.conftest import REGION, Creator, Platform
 from tests.staging.repositories import GOOD
 
@@ -59,65 +54,28 @@ VALUES = [
 SHARED = {"standardConfiguration": [{"key": "SHARED", "value": "yes"}]}
 
 
-@dataclass
-class Shop:
-    """A Project that deploys what it has published."""
-
-    creator: Creator
-    platform: Platform
-
-    @property
-    def path(self) -> str:
-        return f"/{self.creator.project.partition(':')[2]}/deployments"
-
-    def published(self, yaml: str = CONNECT_YAML, **fields: Any) -> dict[str, Any]:
-        self.creator.repositories.tag("v1.0.0", GOOD | {"connect.yaml": yaml})
-        made = self.creator.create(key=self.creator.name("acme"), **fields)
-        found = self.creator.publish(made["id"])
-        assert found["status"] == "Published", found
-        return found
-
-    def draft(self, subject: dict[str, Any], **fields: Any) -> dict[str, Any]:
-        given = {
-            "connector": {"id": subject["id"]},
-            "configurations": VALUES,
-            "globalConfiguration": SHARED,
-            "region": REGION,
-        }
-        return given | fields
-
-    def create(self, subject: dict[str, Any], **fields: Any) -> dict[str, Any]:
-        answer = self.creator.http.post(self.path, json=self.draft(subject, **fields))
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json())
-
-    def refused(self, draft: dict[str, Any], status: int = 400) -> list[dict[str, Any]]:
-        answer = self.creator.http.post(self.path, json=draft)
-        assert answer.status_code == status, answer.text
-        return list(answer.json()["errors"])
-
-    @contextlib.contextmanager
-    def other_client(self, scope: str) -> Iterator[Any]:
-        with self.platform.database.write() as connection:
-            by = Administration(connection, actor="command:tests", now=system_clock())
-            made = by.create_client(self.creator.project.partition(":")[2], scope)
-        credentials = Credentials(made.client_id, made.client_secret)
-        with self.platform.server.client(credentials) as http:
-            yield http
-
-
 @pytest.fixture
 def shop(creator: Creator, platform: Platform) -> Shop:
     return Shop(creator, platform)
 
 
-def codes(errors: list[dict[str, Any]]) -> list[str]:
-    return [each["code"] for each in errors]
+def published(shop: Shop, yaml: str = CONNECT_YAML, **fields: Any) -> dict[str, Any]:
+    return shop.published(GOOD | {"connect.yaml": yaml}, **fields)
+
+
+def draft_of(shop: Shop, subject: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return shop.draft(subject, **{"configurations": VALUES, "globalConfiguration": SHARED} | fields)
+
+
+def create(shop: Shop, subject: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return shop.create(
+        subject, **{"configurations": VALUES, "globalConfiguration": SHARED} | fields
+    )
 
 
 def test_a_deployment_is_accepted_with_its_values_and_no_secret_comes_back(shop: Shop) -> None:
-    connector = shop.published()
-    made = shop.create(connector, key="live")
+    connector = published(shop)
+    made = create(shop, connector, key="live")
     assert made["version"] == 1
     assert made["status"] == "Deploying"
     assert made["type"] == "sandbox"
@@ -142,7 +100,7 @@ def test_a_deployment_is_accepted_with_its_values_and_no_secret_comes_back(shop:
 
 
 def test_secrets_are_not_in_the_database(shop: Shop) -> None:
-    made = shop.create(shop.published())
+    made = create(shop, published(shop))
     with shop.platform.database.read() as connection:
         for table in ("deployments", "releases", "work", "audit"):
             rows = connection.exec_driver_sql(f"SELECT * FROM {table}").all()
@@ -151,52 +109,54 @@ def test_secrets_are_not_in_the_database(shop: Shop) -> None:
 
 
 def test_what_is_referenced_must_be_there_for_the_project(shop: Shop, platform: Platform) -> None:
-    connector = shop.published()
-    unknown = shop.draft(connector, connector={"key": "no-such-key", "version": 4})
+    connector = published(shop)
+    unknown = draft_of(shop, connector, connector={"key": "no-such-key", "version": 4})
     (error,) = shop.refused(unknown)
     assert error["code"] == "ConnectorReferenceNotFound"
     assert error["message"] == "Connector 'no-such-key' with version 4 not found"
-    future = shop.draft(connector, connector={"id": connector["id"], "version": 2})
+    future = draft_of(shop, connector, connector={"id": connector["id"], "version": 2})
     assert codes(shop.refused(future)) == ["ConnectorReferenceNotFound"]
     with platform.creator() as stranger:
         foreign = Shop(stranger, platform)
-        assert codes(foreign.refused(foreign.draft(connector))) == ["ConnectorReferenceNotFound"]
+        assert codes(foreign.refused(draft_of(foreign, connector))) == [
+            "ConnectorReferenceNotFound"
+        ]
 
 
 def test_a_version_that_is_given_is_deployed_exactly(shop: Shop) -> None:
-    connector = shop.published()
+    connector = published(shop)
     shop.creator.update(connector["id"], {"action": "setName", "name": "Newer"})
     shop.creator.publish(connector["id"])
-    old = shop.create(connector, connector={"id": connector["id"], "version": 1})
-    new = shop.create(connector)
+    old = create(shop, connector, connector={"id": connector["id"], "version": 1})
+    new = create(shop, connector)
     assert (old["connector"]["name"], old["connector"]["version"]) == ("Acme", 1)
     assert (new["connector"]["name"], new["connector"]["version"]) == ("Newer", 2)
 
 
 def test_a_connector_that_is_unlisted_is_not_deployed_anew(shop: Shop) -> None:
-    connector = shop.published()
+    connector = published(shop)
     shop.creator.update(connector["id"], {"action": "unlist"})
-    assert codes(shop.refused(shop.draft(connector))) == ["ConnectorReferenceNotFound"]
+    assert codes(shop.refused(draft_of(shop, connector))) == ["ConnectorReferenceNotFound"]
 
 
 def test_a_type_must_fit_what_is_referenced(shop: Shop) -> None:
-    connector = shop.published()
-    (error,) = shop.refused(shop.draft(connector, type="preview"))
+    connector = published(shop)
+    (error,) = shop.refused(draft_of(shop, connector, type="preview"))
     assert error["code"] == "DeploymentInvalidType"
     assert error["message"] == (
         f"The Connector id={connector['id']} or key={connector['key']} cannot be deployed as a"
         " 'preview' type. Only 'sandbox|production' types are allowed."
     )
-    (error,) = shop.refused(shop.draft(connector, type="production"))
+    (error,) = shop.refused(draft_of(shop, connector, type="production"))
     assert error["code"] == "DeploymentProductionDeactivated"
-    assert codes(shop.refused(shop.draft(connector, type="other"))) == ["InvalidJsonInput"]
+    assert codes(shop.refused(draft_of(shop, connector, type="other"))) == ["InvalidJsonInput"]
 
 
 def test_a_connectorstaged_is_deployed_as_a_preview_once_it_is_previewable(shop: Shop) -> None:
     shop.creator.repositories.tag("v1.0.0", GOOD)
     made = shop.creator.create()
     reference = {"id": made["id"], "staged": True}
-    draft = shop.draft(made, connector=reference, configurations=[], globalConfiguration={})
+    draft = draft_of(shop, made, connector=reference, configurations=[], globalConfiguration={})
     (error,) = shop.refused(draft)
     assert error["code"] == "ConnectorStagedNotPreviewable"
     assert error["message"] == f"Connector id={made['id']} with version 1 is not previewable"
@@ -212,26 +172,26 @@ def test_a_connectorstaged_is_deployed_as_a_preview_once_it_is_previewable(shop:
 
 
 def test_a_region_must_be_supported(shop: Shop) -> None:
-    connector = shop.published(supportedRegions=["us-central1.gcp"])
-    (error,) = shop.refused(shop.draft(connector))
+    connector = published(shop, supportedRegions=["us-central1.gcp"])
+    (error,) = shop.refused(draft_of(shop, connector))
     assert error["code"] == "DeploymentUnsupportedRegion"
     assert error["message"] == f"Deployment unsupported region {REGION}"
-    assert shop.create(connector, region="us-central1.gcp")["deployedRegion"] == "us-central1.gcp"
+    assert create(shop, connector, region="us-central1.gcp")["deployedRegion"] == "us-central1.gcp"
 
 
 def test_a_key_is_taken_once_in_a_project(shop: Shop, platform: Platform) -> None:
-    connector = shop.published()
-    shop.create(connector, key="twice")
-    (error,) = shop.refused(shop.draft(connector, key="twice"))
+    connector = published(shop)
+    create(shop, connector, key="twice")
+    (error,) = shop.refused(draft_of(shop, connector, key="twice"))
     assert (error["code"], error["duplicateValue"]) == ("DuplicateField", "twice")
     with platform.creator() as stranger:
         other = Shop(stranger, platform)
-        assert other.create(other.published(), key="twice")["key"] == "twice"
+        assert create(other, published(other), key="twice")["key"] == "twice"
 
 
 def test_every_fault_of_the_values_is_told(shop: Shop) -> None:
-    connector = shop.published()
-    draft = shop.draft(connector, configurations=[{"applicationName": "other"}])
+    connector = published(shop)
+    draft = draft_of(shop, connector, configurations=[{"applicationName": "other"}])
     draft["globalConfiguration"] = {}
     assert codes(shop.refused(draft)) == [
         "DeploymentUnknownApplicationConfiguration",
@@ -242,15 +202,15 @@ def test_every_fault_of_the_values_is_told(shop: Shop) -> None:
 
 
 def test_an_api_client_needs_the_scope_that_makes_one(shop: Shop) -> None:
-    connector = shop.published(WITH_CLIENT)
-    draft = shop.draft(connector, configurations=[], globalConfiguration={})
+    connector = published(shop, WITH_CLIENT)
+    draft = draft_of(shop, connector, configurations=[], globalConfiguration={})
     assert codes(shop.refused(draft, 403)) == ["AuthorizationError"]
     with shop.other_client("manage_connectors_deployments manage_api_clients") as http:
         assert http.post(shop.path, json=draft).status_code == 201
 
 
 def test_a_token_of_another_project_is_refused(shop: Shop, platform: Platform) -> None:
-    made = shop.create(shop.published())
+    made = create(shop, published(shop))
     with platform.creator() as stranger:
         for method, path in (
             ("GET", shop.path),
@@ -258,15 +218,15 @@ def test_a_token_of_another_project_is_refused(shop: Shop, platform: Platform) -
             ("GET", f"{shop.path}/{made['id']}"),
             ("DELETE", f"{shop.path}/{made['id']}"),
         ):
-            body = {"json": shop.draft(made["connector"])} if method == "POST" else {}
+            body = {"json": draft_of(shop, made["connector"])} if method == "POST" else {}
             assert stranger.http.request(method, path, **body).status_code == 403
         own = f"/{stranger.project.partition(':')[2]}/deployments/{made['id']}"
         assert stranger.http.get(own).status_code == 404
 
 
 def test_deployments_are_listed_filtered_sorted_and_paged(shop: Shop) -> None:
-    connector = shop.published(integrationTypes=["tax"])
-    made = [shop.create(connector, key=key)["key"] for key in ("bb", "aa", "cc")]
+    connector = published(shop, integrationTypes=["tax"])
+    made = [create(shop, connector, key=key)["key"] for key in ("bb", "aa", "cc")]
     found = shop.creator.http.get(shop.path).json()
     assert [each["key"] for each in found["results"]] == made[::-1]
     assert (found["total"], found["count"], found["limit"], found["offset"]) == (3, 3, 20, 0)
@@ -287,7 +247,7 @@ def test_deployments_are_listed_filtered_sorted_and_paged(shop: Shop) -> None:
 
 
 def test_a_redeploy_wants_the_version_and_one_action(shop: Shop) -> None:
-    made = shop.create(shop.published())
+    made = create(shop, published(shop))
     path = f"{shop.path}/{made['id']}"
     redeploy = {"action": "redeploy"}
     stale = shop.creator.http.post(path, json={"version": 99, "actions": [redeploy]})

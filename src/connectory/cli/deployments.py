@@ -61,8 +61,18 @@ def deployment() -> None:
 @deployment.command()
 @click.argument("connector")
 @click.option("--key", "key", help="Key of the Deployment.")
-@click.option("--region", required=True, type=click.Choice([*Region]), help="Where to deploy.")
-@click.option("--type", "type_", type=click.Choice([*DeploymentType]), help="Type of it.")
+@click.option(
+    "--region",
+    required=True,
+    type=click.Choice([each.value for each in Region]),
+    help="Where to deploy.",
+)
+@click.option(
+    "--type",
+    "type_",
+    type=click.Choice([each.value for each in DeploymentType]),
+    help="Type of it.",
+)
 @click.option("--staged", is_flag=True, help="CONNECTOR is a previewable ConnectorStaged.")
 @click.option("--version", type=int, help="Version of the Connector; else the latest.")
 @click.option("--schedule", metavar="APP=CRON", multiple=True, help="Schedule of a job.")
@@ -102,7 +112,12 @@ def create(
 
 
 @deployment.command("list")
-@click.option("--type", "type_", type=click.Choice([*DeploymentType]), help="Only of this type.")
+@click.option(
+    "--type",
+    "type_",
+    type=click.Choice([each.value for each in DeploymentType]),
+    help="Only of this type.",
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(0, 500))
 @click.option("--offset", default=0, show_default=True, type=click.IntRange(0, 10_000))
 @as_json

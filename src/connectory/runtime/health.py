@@ -9,7 +9,7 @@ LOOPBACK = "127.0.0.1"
 
 #: A forwarder accepts connections before the program listens, and resets them at once. One that is
 #: still open after this many seconds has reached the program.
-_SETTLES_SECONDS = 0.02
+_SETTLES_SECONDS = 0.1
 _CONNECT_SECONDS = 2.0
 _SUCCESS = range(200, 400)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from connectory.containment.listening import listens
 from connectory.containment.model import (
     APPLICATION_PORT,
     Confinement,
@@ -20,7 +21,7 @@ from connectory.containment.model import (
     Mount,
     Network,
 )
-from connectory.runtime.health import LOOPBACK
+from connectory.runtime.health import LOOPBACK, is_open
 from connectory.runtime.lines import Lines
 from connectory.runtime.model import Output, Program, StartFailed
 
@@ -134,6 +135,15 @@ class Instance:
         for name, pipe in zip(("stdout", "stderr"), pipes, strict=True):
             await instance._listen(name, pipe)
         return instance
+
+    async def listens(self) -> bool:
+        """Whether the program accepts connections on its port."""
+        contained = self._contained
+        if contained is None:
+            return False
+        pid = contained.pid
+        told = await self._surroundings.blocking(lambda: listens(pid, APPLICATION_PORT))
+        return await is_open(self.address[1]) if told is None else told
 
     def failure(self, what: str) -> StartFailed:
         """What befell it, with the last lines that it printed."""
