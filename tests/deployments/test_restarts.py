@@ -1,0 +1,140 @@
+"""The server stops, or is killed: what was deployed is there again, once, and nothing is left."""
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from connectory.database.engine import open_database
+from tests.deployments.shops import Shop, example, url_of
+from tests.harness import Installation, Server
+from tests.staging.conftest import Creator, Platform
+from tests.staging.repositories import SCANNERS_OFF, Repositories
+
+PROJECT = "shop"
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(SCANNERS_OFF)
+    settings = Repositories(tmp_path / "repositories", PROJECT).settings
+    settings |= {"CONNECTORY_CHECK_POLICY": str(policy)}
+    return Installation(tmp_path / "data", settings=settings)
+
+
+@contextlib.contextmanager
+def opened(installation: Installation, server: Server) -> Iterator[Shop]:
+    """The Project, made where it is not there yet."""
+    folder = installation.data.parent / "repositories"
+    if PROJECT not in installation.run("project", "list").stdout:
+        installation.project(PROJECT)
+    credentials = installation.credentials(PROJECT)
+    with (
+        server.client(credentials) as http,
+        contextlib.closing(open_database("", installation.data)) as database,
+    ):
+        project = f"europe-west1.gcp:{PROJECT}"
+        creator = Creator(server, http, project, Repositories(folder, PROJECT))
+        yield Shop(creator, Platform(installation, server, database, folder))
+
+
+def answers(url: str, seconds: float = 30.0) -> Any:
+    """What an application answers, once it does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            answer = httpx.get(url, timeout=30, trust_env=False)
+            if answer.status_code == 200:
+                return answer.json()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children_of(pid: int) -> list[int]:
+    """All descendants of a process."""
+    found, waiting = [], [pid]
+    while waiting:
+        parent = waiting.pop()
+        for task in Path(f"/proc/{parent}/task").glob("*"):
+            with contextlib.suppress(OSError):
+                children = [int(each) for each in (task / "children").read_text().split()]
+                found += children
+                waiting += children
+    return found
+
+
+def all_gone(pids: list[int], seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(is_running(each) for each in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_what_was_deployed_answers_again_after_a_restart(
+    installation: Installation, how: str
+) -> None:
+    with installation.serving() as server, opened(installation, server) as shop:
+        found = shop.deployed(shop.published(example("hard-coded-port")), key="live")
+        assert answers(url_of(found))["greeting"] == "Hello"
+        started = children_of(server.process.pid)
+        assert started
+        server.kill() if how == "kill" else server.stop()
+        assert all_gone(started)
+    with installation.serving() as server, opened(installation, server) as shop:
+        assert shop.get("key=live")["status"] == "Deployed"
+        assert answers(url_of(found))["greeting"] == "Hello"
+        shop.delete(found["id"])
+        started = children_of(server.process.pid)
+    assert all_gone(started)
+
+
+def kill_while_deploying(installation: Installation, seconds: float) -> None:
+    with installation.serving() as server, opened(installation, server) as shop:
+        connector = shop.published(example("hard-coded-port"))
+        made = shop.create(connector)
+        time.sleep(seconds)
+        started = children_of(server.process.pid)
+        server.kill()
+        assert all_gone(started)
+    with installation.serving() as server, opened(installation, server) as shop:
+        found = shop.settled(made["id"])
+        assert found["status"] == "Deployed", found["details"]
+        titles = [each["title"] for each in found["details"]["build"]["report"]["entries"]]
+        assert len(titles) == len(set(titles)), titles
+        assert answers(url_of(found))["greeting"] == "Hello"
+        shop.delete(made["id"])
+        started = children_of(server.process.pid)
+    assert all_gone(started)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4, 1.0])
+def test_a_deploy_goes_on_where_the_server_was_killed(
+    installation: Installation, seconds: float
+) -> None:
+    kill_while_deploying(installation, seconds)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_deploy_goes_on_wherever_the_server_was_killed(installation: Installation) -> None:
+    chance = random.Random(7)
+    for number in range(10):
+        data = installation.data.with_name(f"data-{number}")
+        again = Installation(data, settings=installation.settings)
+        kill_while_deploying(again, chance.uniform(0, 1.5))
