@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from connectory import __version__
 from connectory.building.service import Builds
@@ -80,9 +80,18 @@ class Node:
 
 
 def compose(
-    settings: Settings, database: Database, clock: Clock, more: Sequence[Endpoint] = ()
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    more: Sequence[Endpoint] = (),
+    *,
+    trusted: Collection[str] = (),
 ) -> Node:
-    """Make a node; `more` are endpoints that a test or a benchmark adds to the table."""
+    """Make a node.
+
+    `more` are endpoints that a test or a benchmark adds to the table; `trusted` the addresses of
+    repositories whose code is run also where nothing confines it.
+    """
     freshness = Freshness()
     identity = Identity(database, freshness, clock, settings.token_seconds)
     catalogue = Catalogue(database, settings.cache_bytes)
@@ -98,7 +107,7 @@ def compose(
         clock,
         {
             **_checking(settings, database, clock, sources, follower),
-            **_deploying(settings, running, sources=sources, key_ring=key_ring),
+            **_deploying(settings, running, sources=sources, key_ring=key_ring, trusted=trusted),
         },
     )
     staging = Staging(
@@ -272,6 +281,7 @@ def _deploying(
     *,
     sources: Sources,
     key_ring: Callable[[], KeyRing],
+    trusted: Collection[str],
 ) -> dict[str, Handler]:
     """The work of deploys and undeploys."""
     return {
@@ -285,7 +295,9 @@ def _deploying(
             key_ring=key_ring,
             output=running.built,
             start_seconds=settings.start_seconds,
-            refusal=refusal_of(running.containment, unconfined=settings.run_unconfined == "on"),
+            refusal=refusal_of(
+                running.containment, trusted, unconfined=settings.run_unconfined == "on"
+            ),
         ),
         UNDEPLOY: Undeploying(
             running.database, running.hosting, running.clock, forget=running.logs.forget

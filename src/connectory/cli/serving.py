@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import json
 import logging
 import signal
 import sys
@@ -11,6 +12,7 @@ import uvloop
 
 from connectory import app
 from connectory.catalogue import demo
+from connectory.cli.demo import KEY, URL, publish_demo_connector, with_demo_connector
 from connectory.cli.installation import opened, with_settings
 from connectory.database import serving
 from connectory.database.engine import Database
@@ -42,6 +44,7 @@ def serve(settings: Settings, host: str, port: int, with_demo: bool) -> None:
     server.check_address(host, port)
     with opened(settings) as database, serving.being_served(database, settings.data):
         if with_demo:
+            settings = with_demo_connector(settings)
             _make_demo(database)
         elif not _is_loopback(host):
             _refuse_demo_client(database)
@@ -55,7 +58,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    node = app.compose(settings, database, system_clock)
+    trusted = frozenset({URL}) if with_demo else frozenset()
+    node = app.compose(settings, database, system_clock, trusted=trusted)
     address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def listening() -> None:
@@ -80,6 +84,7 @@ def _make_demo(database: Database) -> None:
                 new_secret=lambda: demo.CLIENT_SECRET,
             )
     demo.import_demo_catalogue(database, actor="command:demo", now=now)
+    publish_demo_connector(database, actor="command:demo", now=now)
 
 
 def _refuse_demo_client(database: Database) -> None:
@@ -105,7 +110,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _greet(address: str, connectors: int) -> None:
-    cut = 'sed \'s/.*"access_token":"\\([^"]*\\).*/\\1/\''
+    token, url = (f'sed \'s/.*"{name}":"\\([^"]*\\).*/\\1/\'' for name in ("access_token", "url"))
+    deployments = f"{address}/{demo.PROJECT_KEY}/deployments"
+    draft = json.dumps(
+        {"key": KEY, "connector": {"key": KEY}, "configurations": [], "region": demo.REGION},
+        separators=(",", ":"),
+    )
     sys.stdout.write(f"""
   Connectory serves {connectors} Connectors of a demo catalogue.
 
@@ -117,9 +127,18 @@ def _greet(address: str, connectors: int) -> None:
   Try, in another terminal:
 
     TOKEN=$(curl -s -u {demo.CLIENT_ID}:{demo.CLIENT_SECRET} \\
-      -d grant_type=client_credentials {address}/oauth/token | {cut})
+      -d grant_type=client_credentials {address}/oauth/token | {token})
     curl -s -H "Authorization: Bearer $TOKEN" "{address}/connectors/search?text=payment&limit=3"
     curl -s -H "Authorization: Bearer $TOKEN" {address}/connectors/key=adyen-payment
+
+  Deploy a connector, call it, and read its log:
+
+    curl -s -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
+      -d '{draft}' \\
+      {deployments}
+    curl -s "$(curl -s -H "Authorization: Bearer $TOKEN" {deployments}/key={KEY} \\
+      | {url})?name=you"
+    curl -s -H "Authorization: Bearer $TOKEN" {deployments}/key={KEY}/logs
 
   Ctrl-C stops it.
 """)

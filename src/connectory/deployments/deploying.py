@@ -66,11 +66,11 @@ class Deploying:
         key_ring: Callable[[], KeyRing],
         output: BuildOutput,
         start_seconds: float,
-        refusal: Callable[[], str],
+        refusal: Callable[[str], str],
     ) -> None:
         """Make it; an application that is not healthy in `start_seconds` has failed.
 
-        `refusal` says why code of others is not to be run here; "" where it may be.
+        `refusal` says why the code of a repository is not to be run here; "" where it may be.
         """
         self._database = database
         self._sources = sources
@@ -107,7 +107,7 @@ class Deploying:
     def _run(self, lease: Lease) -> None:
         work = lease.work
         self._change(work, lambda each: model.admitted(each, self._clock()))
-        refusal = self._refusal()
+        refusal = self._refusal(self._deployment(work).connector.repository.url)
         if refusal:
             raise _Failed(self._error("The deployment was refused", refusal))
         fetched, specification = self._source(lease)

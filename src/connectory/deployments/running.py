@@ -6,7 +6,7 @@ Joined by the composition root; here is the order in which they begin and end.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from msgspec import Struct
 
@@ -97,11 +97,13 @@ class Running(Struct, frozen=True, kw_only=True):
         self.builds.sweep(restoring.in_use(self.database))
 
 
-def refusal_of(containment: FirstUse, *, unconfined: bool) -> Callable[[], str]:
-    """Why code of others is not to be run on this machine; "" where it may be."""
+def refusal_of(
+    containment: FirstUse, trusted: Collection[str], *, unconfined: bool
+) -> Callable[[str], str]:
+    """Why the code of a repository is not to be run on this machine; "" where it may be."""
 
-    def refusal() -> str:
-        if unconfined or containment.holds.safe:
+    def refusal(repository: str) -> str:
+        if unconfined or repository in trusted or containment.holds.safe:
             return ""
         return (
             "nothing keeps applications from what is the server's on this machine:"
