@@ -343,7 +343,8 @@ from pathlib import Path
 from connectory.containment.model import Confinement
 from connectory.containment.probe import usable_ways
 way = next(each for each in usable_ways(Path(sys.argv[1])) if each.name == sys.argv[2])
-program = ["/bin/sh", "-c", ": $0; while :; do sleep 1000; done", sys.argv[3]]
+endless = "while :; do sleep 1000; done"
+program = ["/bin/sh", "-c", f": $0; {endless} & {endless}", sys.argv[3]]
 given = {"PATH": "/usr/bin:/bin"}
 confinement = Confinement(
     command=program, environment=given, mounts=[], folder="/", port=int(sys.argv[4])
@@ -373,6 +374,13 @@ def test_nothing_outlives_a_server_that_is_killed(place: Place, tmp_path: Path, 
         time.sleep(delay)
         server.kill()
     _gone(token, port)
+    _without_groups(data)
+
+
+def _without_groups(data: Path) -> None:
+    if groups := cgroups.found(data):
+        groups.close()
+    assert not groups_of(data)
 
 
 def _gone(token: str, port: int) -> None:
@@ -397,8 +405,7 @@ def test_what_a_killed_server_left_is_removed_by_the_next(place: Place, tmp_path
         assert groups_of(tmp_path), "a living server's are left alone"
         server.kill()
     _gone(token, port)
-    cgroups.found(tmp_path)
-    assert not groups_of(tmp_path)
+    _without_groups(tmp_path)
 
 
 def test_it_starts_again_after_what_starts_programs_was_killed(place: Place):
