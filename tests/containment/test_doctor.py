@@ -2,18 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from connectory.settings import SettingError, Settings
 
-def doctor(tmp_path, *options, path=None):
-    environment = {**os.environ, "CONNECTORY_DATA": str(tmp_path / "data")}
-    if path is not None:
-        environment["PATH"] = path
+
+def doctor(folder, *options, before=(), **variables):
+    environment = {**os.environ, "CONNECTORY_DATA": str(folder / "data"), **variables}
     return subprocess.run(
-        [sys.executable, "-m", "connectory", "doctor", *options],
+        [*before, sys.executable, "-m", "connectory", "doctor", *options],
         env=environment,
         capture_output=True,
         check=False,
@@ -22,7 +23,8 @@ def doctor(tmp_path, *options, path=None):
 
 
 def test_it_says_what_holds_and_how_to_get_the_rest(tmp_path):
-    told = json.loads(doctor(tmp_path, "--json").stdout)
+    ran = doctor(tmp_path, "--json")
+    told = json.loads(ran.stdout)
     lines = doctor(tmp_path).stdout.splitlines()
     for each in told["findings"]:
         assert f"{'yes' if each['holds'] else 'no ':3}  {each['what']}" in lines
@@ -30,33 +32,28 @@ def test_it_says_what_holds_and_how_to_get_the_rest(tmp_path):
         assert each["how"] == "" or f"     {each['how']}" in lines
     assert f"Programs are confined by: {told['containment']}" in lines
 
-
-def test_its_exit_code_tells_whether_connectors_of_others_can_run(tmp_path):
-    ran = doctor(tmp_path, "--json")
-    told = json.loads(ran.stdout)
     lacking = [each for each in told["findings"] if each["needed"] and not each["holds"]]
     assert ran.returncode == (0 if told["safe"] and not lacking else 1)
     assert ran.stderr == ""
+    assert not (tmp_path / "data").exists()
 
 
 def test_without_its_tools_it_names_them_and_fails(tmp_path):
-    ran = doctor(tmp_path, path="/nowhere")
+    ran = doctor(tmp_path, PATH="/nowhere")
     assert ran.returncode == 1
     for tool in ("git", "node", "npm"):
         assert f"Install {tool}: it " in ran.stdout
 
 
-def test_it_leaves_nothing_behind(tmp_path):
-    doctor(tmp_path)
-    assert not (tmp_path / "data").exists()
+def test_a_server_that_may_gain_no_privileges_confines_as_well(tmp_path):
+    if shutil.which("setpriv") is None:
+        pytest.skip("no setpriv")
+    usual = json.loads(doctor(tmp_path, "--json").stdout)
+    bound = json.loads(doctor(tmp_path, "--json", before=["setpriv", "--no-new-privs"]).stdout)
+    assert bound == usual
 
 
-@pytest.mark.parametrize("value", ["", "lan"])
-def test_the_network_of_applications_is_one_of_three(tmp_path, monkeypatch, value):
-    monkeypatch.setenv("CONNECTORY_APPLICATION_NETWORK", value)
-    ran = doctor(tmp_path, "--json")
-    if value:
-        assert "one of public, open and none" in ran.stderr
-        assert ran.returncode == 1
-    else:
-        assert ran.stderr == ""
+def test_the_network_of_applications_is_one_of_three():
+    assert Settings.load({}).application_network == "public"
+    with pytest.raises(SettingError, match="one of public, open and none"):
+        Settings.load({"CONNECTORY_APPLICATION_NETWORK": "lan"})

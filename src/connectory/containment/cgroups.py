@@ -18,6 +18,8 @@ from msgspec import Struct
 from connectory.containment.model import Bounds
 
 _PERIOD = 100_000  # microseconds; the kernel's own default
+#: What kernels without accounting of swap lack.
+_OPTIONAL = ("memory.memsw.limit_in_bytes", "memory.swap.max")
 _KINDS = ("memory", "pids", "cpu")
 
 
@@ -55,7 +57,7 @@ class Groups:
         group = Group([parent / name for parent in self._parents])
         try:
             for (parent, kinds), folder in zip(self._parents.items(), group.folders, strict=True):
-                folder.parent.mkdir(exist_ok=True)
+                self._prepare(parent)
                 folder.mkdir()
                 for kind in kinds:
                     for file, value in self._values(kind, bounds):
@@ -64,6 +66,13 @@ class Groups:
             group.remove()
             raise
         return group
+
+    def _prepare(self, parent: Path) -> None:
+        """Make the folder of groups again where another server of the data folder removed it."""
+        if not parent.exists():
+            parent.mkdir(exist_ok=True)
+            if self._unified:
+                _handed_on(parent)
 
     def close(self) -> None:
         """Remove the folders of groups, where nobody else uses them."""
@@ -87,9 +96,9 @@ class Groups:
             yield "cpu.cfs_quota_us", str(int(bounds.cpus * _PERIOD))
 
     def _set(self, file: Path, value: str) -> None:
-        # Kernels without accounting of swap lack its files, and those without quotas theirs.
-        with contextlib.suppress(FileNotFoundError):
-            file.write_text(value)
+        if file.name in _OPTIONAL and not file.exists():
+            return
+        file.write_text(value)
 
 
 def name_of(data_folder: Path) -> str:
@@ -141,12 +150,14 @@ def _unified_parent(mount: Path, name: str) -> Path | None:
         return None
     if (mount / "cgroup.subtree_control").exists() and _handed_on(mount):
         parent = _made(mount / name)
-        return parent if parent and _handed_on(parent) else None
+        if parent is not None and _handed_on(parent):
+            return parent
     own = next(
         (line[4:] for line in _lines(Path("/proc/self/cgroup")) if line.startswith("0::/")), "/"
     )
     home = mount / own.removeprefix("/").removesuffix("/connectory-server")
-    inside = _made(home / "connectory-server") if home != mount else None
+    # The root of all has no events.
+    inside = _made(home / "connectory-server") if (home / "cgroup.events").exists() else None
     if inside is None:
         return None
     try:

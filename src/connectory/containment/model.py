@@ -115,6 +115,10 @@ class Containment(Protocol):
     ) -> Contained:
         """Start a program. It ends when this process does, also by SIGKILL. Any thread may.
 
+        `stdout` and `stderr` are open files, descriptors or `subprocess.DEVNULL`, and `stderr`
+        also `subprocess.STDOUT`; the caller closes its own. What keeps a program from beginning
+        inside, such as a command that is not there, is told on `stderr` and by its exit code.
+
         Raises:
             OSError: it could not be started.
         """
