@@ -12,6 +12,7 @@ import time
 import pytest
 
 from connectory.building.registry import Registry
+from connectory.building.workshop import Limits
 from connectory.contract.scalars import ApplicationType
 from tests.building.conftest import EXAMPLES, SERVER, locked, package
 from tests.harness import free_port
@@ -249,3 +250,28 @@ def test_what_cannot_be_read_by_its_modes_is_kept_and_removed_all_the_same(bench
     bench.most_bytes = 0
     bench.builds.sweep(set())
     assert bench.builds.use(artifact.id) is None
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "truncate -s 9M hole; for i in 1 2 3; do ln hole hole$i; done",
+        "mkdir -p node_modules; truncate -s 20M ../shared/hole; ln -s ../../shared node_modules/s",
+    ],
+    ids=["names of one file", "holes in a module"],
+)
+def test_little_on_the_disk_does_not_become_much(bench, script):
+    dependencies = {"dependencies": {"s": "file:../shared"}} if "shared" in script else {}
+    manifest = package(scripts={"build": script, "start": "node ."}, **dependencies)
+    tree = bench.tree(**{"package.json": manifest})
+    bench.write(tree, {"shared/package.json": '{"name": "s"}'})
+    bench.limits = Limits(disk_bytes=10 * 2**20)
+    assert bench.refusal(tree).startswith("Build took too much disk: ")
+    assert bench.left_over() == []
+
+
+def test_folders_far_too_deep_are_refused_and_removed(bench):
+    script = "node -e 'for (let i = 0; i < 3000; i++) { fs.mkdirSync(`d`); process.chdir(`d`) }'"
+    tree = bench.tree(**{"package.json": package(scripts={"build": script, "start": "node ."})})
+    assert "too deep in each other" in bench.refusal(tree)
+    assert bench.left_over() == []

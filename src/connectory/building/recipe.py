@@ -150,7 +150,7 @@ class Recipe:
             if module.is_linked:
                 self._prune(workshop, module.manifest, module.lock, module.path)
         self._prune(workshop, project.manifest, project.lock)
-        put_modules_in(workshop.application, workshop.seen_modules)
+        put_modules_in(workshop.application, workshop.seen_modules, workshop.budget())
 
     def _install(self, workshop: Workshop, lock: str, module: str = "") -> None:
         assert self._manager is not None  # noqa: S101 - `run` looked

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from connectory.building.kept import make_plain
+from connectory.building.kept import TooMuch, make_plain
 from connectory.building.model import Artifact, BuildFailed, Plan, Step
 from connectory.building.project import Refused
 from connectory.building.recipe import Recipe, Tell
@@ -167,8 +167,11 @@ class Builds:
                         output=output,
                         cancelled=cancelled,
                     )
-                    recipe.run(workshop)
-                self._keep(recipe, workshop, address, part)
+                    try:
+                        recipe.run(workshop)
+                        self._keep(recipe, workshop, address, part)
+                    except TooMuch:
+                        raise workshop.too_much() from None
                 tell("Application built", f"{recipe.made_with}\nartifact {address}")
             artifact = self.use(address)
         assert artifact is not None  # noqa: S101 - it is made, and whoever sweeps needs the lock
@@ -179,7 +182,7 @@ class Builds:
         kept.mkdir(mode=0o755)
         files = kept / _FILES
         recipe.result(workshop).rename(files)
-        make_plain(files, served=recipe.is_static)
+        make_plain(files, workshop.budget(), served=recipe.is_static)
         command = recipe.command
         facts = Facts(
             command=command,

@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ from msgspec import Struct
 _POLL_SECONDS: Final = 0.05
 _MADE: Final = "made"
 _SIZE: Final = "size"
+#: Builds that go beyond have no good reason; Python and the kernel have limits near.
+_LONGEST_PATH: Final = 3_000
+_DEEPEST: Final = 200
 
 
 class Entry(Struct, frozen=True):
@@ -90,7 +94,11 @@ class Store:
             try:
                 yield made
             finally:
-                size = size_of(made)
+                try:
+                    size = size_of(made)
+                except TooDeep:
+                    remove(made)
+                    size = 0
                 aside = entry / f"{_SIZE}-{os.getpid()}-{time.monotonic_ns()}"
                 aside.write_text(str(size))
                 aside.rename(entry / _SIZE)
@@ -131,31 +139,57 @@ class Store:
                 yield Entry(used_at, int(size), entry, folder is self._artifacts)
 
 
+class TooDeep(Exception):
+    """Folders lie so deep in each other that they cannot be looked at."""
+
+
 def size_of(folder: Path) -> int:
-    """Bytes of disk below a folder, as far as they are there and can be seen."""
+    """Bytes of disk below a folder, as far as they are there; folders are made readable.
+
+    Raises:
+        TooDeep: what is there cannot be told.
+    """
     total = 0
-    pending = [os.fspath(folder)]
+    root = os.fspath(folder)
+    pending = [root]
     while pending:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as found:
-            for each in found:
-                with contextlib.suppress(OSError):
-                    facts = each.stat(follow_symlinks=False)
-                    total += max(facts.st_blocks * 512, 512)
-                    if stat.S_ISDIR(facts.st_mode):
-                        pending.append(each.path)
+        here = pending.pop()
+        if len(here) > _LONGEST_PATH or here.count("/") - root.count("/") > _DEEPEST:
+            raise TooDeep(here[:200])
+        for each in _entries_of(here):
+            with contextlib.suppress(OSError):
+                facts = each.stat(follow_symlinks=False)
+                total += max(facts.st_blocks * 512, 512)
+                if stat.S_ISDIR(facts.st_mode):
+                    pending.append(each.path)
     return total
 
 
+def _entries_of(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder, whose modes are no obstacle where it is ours; nothing where it went."""
+    for _ in range(2):
+        try:
+            with os.scandir(folder) as found:
+                return list(found)
+        except PermissionError:
+            with contextlib.suppress(OSError):
+                os.chmod(folder, 0o755)  # noqa: PTH101, S103 - as in `open_up`
+        except OSError:
+            break
+    return []
+
+
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all in it, whatever its owner made of its modes."""
-    if path.is_dir() and not path.is_symlink():
-        with contextlib.suppress(OSError):
-            shutil.rmtree(path)
-            return
-        open_up(path)
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Remove a file or a folder with all in it, whatever its owner made of its modes and depth."""
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except (OSError, RecursionError):
+        open_up(path)
+        command = ["/bin/rm", "-rf", "--", str(path)]  # it goes to any depth
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - a path of ours
 
 
 def open_up(folder: Path) -> None:

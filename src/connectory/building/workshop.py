@@ -15,11 +15,12 @@ from typing import Final
 from msgspec import Struct
 
 from connectory.building.commands import SYSTEM_PATH
+from connectory.building.kept import Budget
 from connectory.building.model import Plan
 from connectory.building.processes import Ended, run
 from connectory.building.project import Project, Refused
 from connectory.building.registry import Registry
-from connectory.building.store import size_of
+from connectory.building.store import TooDeep, size_of
 from connectory.containment.model import Bounds, Confinement, Containment, Mount, Network
 
 #: Where a module cannot be shown, because the sandbox has its own there.
@@ -231,15 +232,28 @@ class Workshop:
             self._measure()
 
     def _measure(self) -> None:
-        used = size_of(self._folder) + max(0, size_of(self._packages) - self._used_before)
+        try:
+            used = size_of(self._folder) + max(0, size_of(self._packages) - self._used_before)
+        except TooDeep:
+            raise Refused(
+                "Build failed", "the build made folders that lie too deep in each other"
+            ) from None
         self._free = _free_bytes(self._folder)
         self._measured_at = time.monotonic()
         if used > self._limits.disk_bytes:
-            raise Refused(
-                "Build took too much disk",
-                f"the build wrote more than {self._limits.disk_bytes} bytes, which is what a build"
-                " may use of the disk",
-            )
+            raise self.too_much()
+
+    def too_much(self) -> Refused:
+        """The refusal of a build that took more disk than it may."""
+        return Refused(
+            "Build took too much disk",
+            f"the build wrote more than {self._limits.disk_bytes} bytes, which is what a build may"
+            " use of the disk",
+        )
+
+    def budget(self) -> Budget:
+        """What may be copied to keep what was built."""
+        return Budget(self._limits.disk_bytes)
 
 
 def _free_bytes(folder: Path) -> int:

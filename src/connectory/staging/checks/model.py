@@ -162,10 +162,14 @@ class Source(Struct, frozen=True, kw_only=True):
     Attributes:
         root: The checked-out tree; no `.git` is in it that matters.
         specification: What its connect.yaml says.
+        commit: What the tree is; empty where it is no commit's, as a folder somebody works in.
+        origin: The address that the commit was fetched from; empty where there is none.
     """
 
     root: Path
     specification: Specification
+    commit: str = ""
+    origin: str = ""
 
 
 class Check(Protocol):
