@@ -205,8 +205,9 @@ async def _read(pieces):
 
         trusted_proxies = ()
         head_bytes, closing = 10_000, False
-        connections: set[Connection] = set()
-        seen: list[Request] = []
+
+        def __init__(self):
+            self.connections = set()
 
         clock = staticmethod(lambda: 0.0)
         choose = staticmethod(lambda _sent: b"c-1")

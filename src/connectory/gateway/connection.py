@@ -268,11 +268,9 @@ class Connection(asyncio.Protocol):
             if request.fault is None:
                 self._start(request)
             else:
-                self._since = self._gateway.clock()
+                request.keep_alive = False
                 self.answer(request, request.fault)
-                if request.complete and request.keep_alive and not self._last:
-                    continue
-                self._linger(self._since)
+                self._linger(self._gateway.clock())
         self._advancing = False
         self._pause_or_resume()
 
@@ -365,6 +363,9 @@ class Connection(asyncio.Protocol):
         )
         request.read(self._headers, self._client, gateway.choose)
         request.keep_alive = parser.should_keep_alive()
+        size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
+        if size > gateway.head_bytes:  # it came at once
+            request.fault = faults.HEAD_TOO_LARGE
         if request.version == "1.0" and not request.keep_alive:
             self._last = True
         self._reading = request
