@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 AccessLog = Literal["all", "writes", "off"]
 Switch = Literal["on", "off"]
+ApplicationNetwork = Literal["public", "open", "none"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -116,6 +117,12 @@ def _switch(value: str) -> Switch:
     if value not in ("on", "off"):
         raise ValueError("on or off")
     return cast("Switch", value)
+
+
+def _application_network(value: str) -> ApplicationNetwork:
+    if value not in ("public", "open", "none"):
+        raise ValueError("one of public, open and none")
+    return cast("ApplicationNetwork", value)
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -290,6 +297,14 @@ class Settings:
         "off",
         _switch,
         "on: `npm audit` is asked too, which sends the names of dependencies to npm's registry.",
+    )
+
+    application_network: ApplicationNetwork = _setting(
+        "public",
+        _application_network,
+        "What applications reach: public, the internet by IPv4, neither this machine nor private"
+        " and metadata addresses; open, private addresses too; none, nothing. Never this machine's"
+        " loopback.",
     )
 
     @classmethod

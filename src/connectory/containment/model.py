@@ -67,7 +67,10 @@ class Contained(Protocol):
         """The outermost process; it ends when the program has."""
 
     def poll(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs."""
+        """Its exit code, negative for a signal; None while it runs.
+
+        Programs that end with 128 and a signal's number, as shells tell it, count as ended by it.
+        """
 
     def wait(self, seconds: float | None = None) -> int:
         """The same, once it has ended.
@@ -110,8 +113,15 @@ class Containment(Protocol):
     def start(
         self, confinement: Confinement, *, stdout: IO[bytes] | int, stderr: IO[bytes] | int
     ) -> Contained:
-        """Start a program. It ends when this process does, also by SIGKILL.
+        """Start a program. It ends when this process does, also by SIGKILL. Any thread may.
+
+        `stdout` and `stderr` are open files, descriptors or `subprocess.DEVNULL`, and `stderr`
+        also `subprocess.STDOUT`; the caller closes its own. What keeps a program from beginning
+        inside, such as a command that is not there, is told on `stderr` and by its exit code.
 
         Raises:
             OSError: it could not be started.
         """
+
+    def close(self) -> None:
+        """End all that was started and has not ended; for the end of the server, and of tests."""

@@ -1,0 +1,50 @@
+"""`connectory doctor`: what holds here, for people and for machines."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from connectory.settings import SettingError, Settings
+
+
+def doctor(folder, *options, **variables):
+    environment = {**os.environ, "CONNECTORY_DATA": str(folder / "data"), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "connectory", "doctor", *options],
+        env=environment,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
+def test_it_says_what_holds_and_how_to_get_the_rest(tmp_path):
+    ran = doctor(tmp_path, "--json")
+    told = json.loads(ran.stdout)
+    lines = doctor(tmp_path).stdout.splitlines()
+    for each in told["findings"]:
+        assert f"{'yes' if each['holds'] else 'no ':3}  {each['what']}" in lines
+        assert bool(each["how"]) is not each["holds"]
+        assert each["how"] == "" or f"     {each['how']}" in lines
+    assert f"Programs are confined by: {told['containment']}" in lines
+
+    lacking = [each for each in told["findings"] if each["needed"] and not each["holds"]]
+    assert ran.returncode == (0 if told["safe"] and not lacking else 1)
+    assert ran.stderr == ""
+    assert not (tmp_path / "data").exists()
+
+
+def test_without_its_tools_it_names_them_and_fails(tmp_path):
+    ran = doctor(tmp_path, PATH="/nowhere")
+    assert ran.returncode == 1
+    for tool in ("git", "node", "npm"):
+        assert f"Install {tool}: it " in ran.stdout
+
+
+def test_the_network_of_applications_is_one_of_three():
+    assert Settings.load({}).application_network == "public"
+    with pytest.raises(SettingError, match="one of public, open and none"):
+        Settings.load({"CONNECTORY_APPLICATION_NETWORK": "lan"})
