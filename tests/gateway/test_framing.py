@@ -144,7 +144,7 @@ def test_a_strict_parser_reads_what_the_application_gets_as_it_was_meant(headers
     text += request.take() + request.take()
     reader = h11.Connection(h11.SERVER)
     reader.receive_data(text)
-    head, *events = iter(reader.next_event, h11.PAUSED)
+    head, *events = iter(reader.next_event, h11.NEED_DATA)
     assert (head.method, head.target) == (b"PUT", b"/a?b")
     assert isinstance(events[-1], h11.EndOfMessage)
     assert b"".join(event.data for event in events[:-1]) == body
