@@ -122,7 +122,7 @@ class Scene:
 
     async def until(self, condition: Any, seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - conditions of all kinds
                 await asyncio.sleep(0.01)
 
     async def end(self) -> None:

@@ -87,10 +87,10 @@ class Call:
         if self._upstream is not None:
             self._upstream.resume()
 
-    def abandon(self, status: int = _CLIENT_GONE) -> None:
+    def abandon(self) -> None:
         """The caller has gone: nobody is to be answered."""
         if not self._over:
-            self.status = self.status or status
+            self.status = self.status or _CLIENT_GONE
             self._end(keep=False)
 
     def expire(self, seconds: float) -> None:
@@ -113,37 +113,42 @@ class Call:
             return b""  # `switched` says so
         self.status, self._sent_head = status, True
         lines: list[bytes] = [status_line(status, reason)]
-        length, switching = b"", status == _SWITCHING
+        length = protocol = b""
         for header in headers:
             key = header[0].lower()
             if key not in _SPECIAL:
                 lines.append(b"%b: %b\r\n" % header)
             elif key == b"content-length":
                 length = header[1]
+            elif key == b"upgrade":
+                protocol = header[1]
             elif key == b"keep-alive" and self._upstream is not None:
                 self._upstream.idle_seconds = idle_seconds(header[1])
-            elif key == b"upgrade" and switching:
-                lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % header[1])
         lines.append(b"X-Correlation-ID: %b\r\n" % request.correlation_id)
-        if switching:
-            pass
-        elif status in _BODILESS or self.headless:
-            if length and status != _NO_CONTENT:
-                lines.append(b"Content-Length: %b\r\n" % length)
-        elif length:
-            lines.append(b"Content-Length: %b\r\n" % length)
-        elif request.version == "1.0":
-            self._closed_by_end, request.keep_alive = True, False
+        if status == _SWITCHING:
+            lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol)
         else:
-            self._chunked = True
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        if not switching:
-            if not request.keep_alive:
-                lines.append(b"Connection: close\r\n")
-            elif request.version == "1.0":
-                lines.append(b"Connection: keep-alive\r\n")
-        lines.append(b"\r\n")
+            lines.append(self._framing(status, length))
         return b"".join(lines)
+
+    def _framing(self, status: int, length: bytes) -> bytes:
+        """How the body ends, and whether the connection does with it: the end of a head."""
+        request = self.request
+        bodiless = self.headless or status in _BODILESS
+        framing = b""
+        if length:
+            framing = b"" if status == _NO_CONTENT else b"Content-Length: %b\r\n" % length
+        elif request.version == "1.0":
+            self._closed_by_end = not bodiless
+            request.keep_alive = request.keep_alive and bodiless
+        elif not bodiless:
+            self._chunked = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        if not request.keep_alive:
+            return framing + b"Connection: close\r\n\r\n"
+        if request.version == "1.0":
+            return framing + b"Connection: keep-alive\r\n\r\n"
+        return framing + b"\r\n"
 
     def body(self, data: bytes) -> bytes:
         """A piece of the answer's body."""

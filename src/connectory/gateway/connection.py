@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from connectory.gateway import faults
 from connectory.gateway.call import Call
 from connectory.gateway.faults import Fault, body_of, status_line
-from connectory.gateway.model import Exchange, Route
+from connectory.gateway.model import Exchange
+from connectory.gateway.refusal import NOBODY, Answering, Refusal
 from connectory.gateway.requests import Client, Header, Request
 from connectory.gateway.static import Serving
 
@@ -19,25 +20,6 @@ if TYPE_CHECKING:
 #: Requests that wait on a connection for those before them; more are not read.
 _PIPELINED = 16
 _LINGER_SECONDS = 2.0
-_TUNNELLED = 101
-
-
-class Answering(Protocol):
-    """What answers a request: `Call` or `Serving`."""
-
-    request: Request
-    status: int
-    response_bytes: int
-
-    @property
-    def route(self) -> Route: ...
-    def start(self) -> None: ...
-    def more(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def abandon(self) -> None: ...
-    def expire(self, seconds: float) -> None: ...
-    def fail(self, fault: Fault) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -286,11 +268,9 @@ class Connection(asyncio.Protocol):
             if request.fault is None:
                 self._start(request)
             else:
-                self._since = self._gateway.clock()
+                request.keep_alive = False
                 self.answer(request, request.fault)
-                if request.complete and request.keep_alive and not self._last:
-                    continue
-                self._linger(self._since)
+                self._linger(self._gateway.clock())
         self._advancing = False
         self._pause_or_resume()
 
@@ -347,13 +327,13 @@ class Connection(asyncio.Protocol):
             or len(self._waiting) > _PIPELINED
             or (bool(self._held) and self._tunnel is None)
         )
-        if pause != self._paused and self.transport is not None:
-            if not self.transport.is_closing():
-                self._paused = pause
-                if pause:
-                    self.transport.pause_reading()
-                else:
-                    self.transport.resume_reading()
+        transport = self.transport
+        if pause != self._paused and transport is not None and not transport.is_closing():
+            self._paused = pause
+            if pause:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
 
     # What httptools calls.
 
@@ -383,6 +363,9 @@ class Connection(asyncio.Protocol):
         )
         request.read(self._headers, self._client, gateway.choose)
         request.keep_alive = parser.should_keep_alive()
+        size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
+        if size > gateway.head_bytes:  # it came at once
+            request.fault = faults.HEAD_TOO_LARGE
         if request.version == "1.0" and not request.keep_alive:
             self._last = True
         self._reading = request
@@ -397,41 +380,3 @@ class Connection(asyncio.Protocol):
         """The request is whole."""
         if self._reading is not None:
             self._reading.complete = True
-
-
-#: Where no application is.
-NOBODY = Route(application_id="", deployment_id="", application="", slug="", prefix="")
-
-
-class Refusal:
-    """A request that nobody answers but the gateway."""
-
-    def __init__(
-        self, connection: Connection, route: Route, request: Request, fault: Fault
-    ) -> None:
-        self.route, self.request, self.status, self.response_bytes = route, request, 0, 0
-        self._connection, self._fault = connection, fault
-
-    def start(self) -> None:
-        """Answer."""
-        self.status = self._fault.status
-        self.response_bytes = self._connection.answer(self.request, self._fault)
-        self._connection.over(self, broken=False, cut=False)
-
-    def more(self) -> None:
-        """Its body is left."""
-
-    def pause(self) -> None:
-        """It is answered."""
-
-    def resume(self) -> None:
-        """It is answered."""
-
-    def abandon(self) -> None:
-        """It is answered."""
-
-    def expire(self, seconds: float) -> None:
-        """It is answered."""
-
-    def fail(self, fault: Fault) -> None:
-        """It is answered."""

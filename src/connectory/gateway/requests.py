@@ -1,6 +1,6 @@
 """The head of a request: read once, and written anew for the application."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from connectory.gateway.faults import NO_CONNECT, Fault, malformed
 from connectory.http.proxies import Network, client_address, is_trusted
@@ -56,7 +56,7 @@ class Request:
     """One request. Its body comes afterwards, in `pending` until somebody takes it."""
 
     __slots__ = ("began", "chunked", "complete", "correlation_id", "ended", "expects_body", "fault",
-                 "forwarded", "headers", "host", "keep_alive", "kept", "length", "method",
+                 "forwarded", "headers", "host", "hosts", "keep_alive", "kept", "length", "method",
                  "pending", "received", "remote_ip", "scheme", "target", "upgrade",
                  "user_agent", "version")  # fmt: skip
 
@@ -71,7 +71,7 @@ class Request:
         self.forwarded = b""
         self.host = self.user_agent = self.correlation_id = b""
         self.scheme, self.remote_ip = b"http", ""
-        self.length = b""
+        self.length, self.hosts = b"", 0
         self.chunked = self.expects_body = self.complete = self.ended = False
         self.keep_alive = True
         #: What the caller would switch to; empty where it would not.
@@ -85,48 +85,45 @@ class Request:
         self, headers: Sequence[Header], client: Client, choose: Callable[[bytes | None], bytes]
     ) -> None:
         """Take what the headers say; a fault that they have is in `fault`."""
-        passed, forwarded, nominated = self.headers, [], b""
-        hosts = 0
-        sent_id: bytes | None = None
+        passed = self.headers
+        said: dict[bytes, bytes] = {}
         for header in headers:
             name, value = header
             key = name.lower()
             if key not in _READ:
                 passed.append(b"%b: %b\r\n" % header)
-            elif key == b"host":
-                hosts += 1
-                self.host = value
-            elif key == b"user-agent":
-                self.user_agent = value
-                passed.append(b"%b: %b\r\n" % header)
-            elif key == b"content-length":
-                self.length = value
-            elif key == b"transfer-encoding":
-                self.chunked = True
-                if value.lower() != b"chunked":
-                    self.fault = Fault(
-                        501, "NotImplemented", "Only the transfer coding chunked is understood"
-                    )
-            elif key == b"connection":
-                nominated += b"," + value.lower()
-            elif key == b"upgrade":
-                self.upgrade = value
-            elif key == b"x-correlation-id":
-                sent_id = value
-            elif key in _FORWARDED and client.trusted:
-                forwarded.append((key, value))
-        self.correlation_id = choose(sent_id)
-        self.expects_body = self.chunked or self.length not in (b"", b"0")
-        if hosts != 1 and (self.version != "1.0" or hosts):
-            self.fault = malformed("it needs one Host header")
-        self._read_connection(nominated)
+            else:
+                said[key] = said[key] + b", " + value if key in said else value
+                if key == b"host":
+                    self.hosts += 1
+        self._read_framing(said)
+        self._read_connection(said)
         self._read_target()
-        self._read_forwarded(forwarded, client)
+        self._read_forwarded(said, client)
+        self.correlation_id = choose(said.get(b"x-correlation-id"))
 
-    def _read_connection(self, nominated: bytes) -> None:
-        tokens = {token.strip() for token in nominated.split(b",")} if nominated else set()
-        if b"upgrade" not in tokens or self.expects_body or self.upgrade.lower() == b"h2c":
-            self.upgrade = b""  # as for one that knows no such protocol (RFC 9110 §7.8)
+    def _read_framing(self, said: Mapping[bytes, bytes]) -> None:
+        self.host = said.get(b"host", b"")
+        self.length = said.get(b"content-length", b"")
+        coding = said.get(b"transfer-encoding")
+        self.chunked = coding is not None
+        self.expects_body = self.chunked or self.length.strip(b"0") != b""
+        if coding is not None and coding.lower() != b"chunked":
+            self.fault = Fault(
+                501, "NotImplemented", "Only the transfer coding chunked is understood"
+            )
+        elif self.hosts != 1 and (self.version != "1.0" or self.hosts):
+            self.fault = malformed("it needs one Host header")
+
+    def _read_connection(self, said: Mapping[bytes, bytes]) -> None:
+        self.user_agent = said.get(b"user-agent", b"")
+        nominated = said.get(b"connection", b"").lower()
+        if not nominated:
+            return
+        tokens = {token.strip() for token in nominated.split(b",")}
+        protocol = said.get(b"upgrade", b"")
+        if b"upgrade" in tokens and not self.expects_body and protocol.lower() != b"h2c":
+            self.upgrade = protocol  # others are not known here (RFC 9110 §7.8)
         extra = tokens - _USUAL
         if extra:
             self.headers = [
@@ -146,17 +143,18 @@ class Request:
             else:
                 self.fault = malformed("its target is neither a path nor an address")
 
-    def _read_forwarded(self, forwarded: Sequence[Header], client: Client) -> None:
+    def _read_forwarded(self, said: Mapping[bytes, bytes], client: Client) -> None:
         """X-Forwarded-For, -Proto and -Host: the truth, or what a trusted proxy says it is."""
         self.remote_ip, host, chain = client.address, self.host, client.address.encode()
-        if forwarded:
-            said: dict[bytes, bytes] = {}
-            for key, value in forwarded:
-                said[key] = said[key] + b", " + value if key in said else value
-            scope = {"client": (client.address,), "headers": list(said.items())}
-            self.remote_ip = client_address(scope, client.trusted)
-            if b"x-forwarded-for" in said:
-                chain = said[b"x-forwarded-for"] + b", " + chain
+        if client.trusted:
+            forwarded = said.get(b"x-forwarded-for")
+            if forwarded is not None:
+                scope = {
+                    "client": (client.address,),
+                    "headers": ((b"x-forwarded-for", forwarded),),
+                }
+                self.remote_ip = client_address(scope, client.trusted)
+                chain = forwarded + b", " + chain
             scheme = said.get(b"x-forwarded-proto", b"").rpartition(b",")[2].strip().lower()
             if scheme in (b"http", b"https"):
                 self.scheme = scheme
@@ -175,10 +173,12 @@ class Request:
             framing = _LENGTH % self.length
         if self.upgrade:
             framing = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (self.upgrade, framing)
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%bX-Correlation-ID: %b\r\n%b" % (
+        agent = b"User-Agent: %b\r\n" % self.user_agent if self.user_agent else b""
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%bX-Correlation-ID: %b\r\n%b" % (
             self.method,
             self.target,
             self.host,
+            agent,
             b"".join(self.headers),
             self.forwarded,
             self.correlation_id,

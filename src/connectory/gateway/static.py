@@ -1,7 +1,7 @@
 """A request for a file of a static application."""
 
 import asyncio
-from typing import BinaryIO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from connectory.gateway import faults
 from connectory.gateway.faults import Fault, status_line
