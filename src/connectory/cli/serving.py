@@ -12,7 +12,7 @@ import uvloop
 from connectory import app
 from connectory.catalogue import demo
 from connectory.cli.installation import opened, with_settings
-from connectory.database import serving
+from connectory.database import sealed, serving
 from connectory.database.engine import Database
 from connectory.http import server
 from connectory.identity import store
@@ -41,6 +41,7 @@ def serve(settings: Settings, host: str, port: int, with_demo: bool) -> None:
     log_lines.configure()
     server.check_address(host, port)
     with opened(settings) as database, serving.being_served(database, settings.data):
+        sealed.begin(database, settings, system_clock())
         if with_demo:
             _make_demo(database)
         elif not _is_loopback(host):
