@@ -5,18 +5,30 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 
 from connectory import __version__
+from connectory.building.service import Builds
 from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
+from connectory.containment.first_use import FirstUse
+from connectory.containment.model import Network
+from connectory.containment.probe import find_containment
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
-from connectory.database.secrets import load_key_ring
+from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
 from connectory.deployments import endpoints as deployment_endpoints
-from connectory.deployments.service import Deployments
+from connectory.deployments.deploying import Deploying, Undeploying
+from connectory.deployments.environment import Commerce
+from connectory.deployments.hosting import Hosting
+from connectory.deployments.programs import Programs
+from connectory.deployments.running import Running, crash_loop, refusal_of
+from connectory.deployments.service import DEPLOY, UNDEPLOY, Deployments
 from connectory.deployments.service import Limits as DeploymentLimits
+from connectory.gateway.addresses import Addresses
+from connectory.gateway.server import Gateway
 from connectory.http import reference, server
 from connectory.http.application import Application, with_correlation_id
 from connectory.http.requestlog import Measures
@@ -24,9 +36,13 @@ from connectory.http.table import Endpoint
 from connectory.identity import endpoints as identity_endpoints
 from connectory.identity.service import Identity
 from connectory.kernel.clock import Clock
+from connectory.logs.endpoints import log_endpoints
+from connectory.logs.service import Bounds as LogBounds
+from connectory.logs.service import Logs
 from connectory.operations import endpoints as operations_endpoints
 from connectory.operations.metrics import Metrics, Reading
 from connectory.operations.readiness import Readiness
+from connectory.runtime.processes import Processes
 from connectory.settings import Settings
 from connectory.sources.service import Sources
 from connectory.specification import endpoints as specification_endpoints
@@ -38,6 +54,7 @@ from connectory.staging.model import Kind
 from connectory.staging.service import KINDS, Limits, Staging
 from connectory.staging.work import Checking
 from connectory.work import service as work
+from connectory.work.lease import Handler
 from connectory.work.service import Worker
 
 log = logging.getLogger(__name__)
@@ -54,6 +71,7 @@ class Node:
     follower: Follower
     staging: Staging
     worker: Worker
+    running: Running
     readiness: Readiness
     endpoints: Sequence[Endpoint]
     application: server.Asgi
@@ -72,7 +90,17 @@ def compose(
     readiness = Readiness(database)
     follower = Follower(database, (identity, catalogue), freshness)
     sources = Sources(settings, database, clock)
-    worker = _worker(settings, database, clock, sources, follower)
+    key_ring = functools.cache(lambda: load_key_ring(settings))
+    running = _running(settings, database, clock, key_ring)
+    worker = _worker(
+        settings,
+        database,
+        clock,
+        {
+            **_checking(settings, database, clock, sources, follower),
+            **_deploying(settings, running, sources=sources, key_ring=key_ring),
+        },
+    )
     staging = Staging(
         database,
         catalogue,
@@ -86,7 +114,7 @@ def compose(
         database,
         clock,
         DeploymentLimits(deployments=settings.max_deployments, deploying=settings.work_per_project),
-        key_ring=functools.cache(lambda: load_key_ring(settings)),
+        key_ring=key_ring,
         work_queued=worker.wake,
     )
     certifications = Certifications(database, clock, catalogue_changed=follower.catch_up)
@@ -95,6 +123,7 @@ def compose(
         *staging_endpoints.endpoints(staging),
         *certification_endpoints.endpoints(certifications),
         *deployment_endpoints.endpoints(deployments),
+        *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
         *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database, worker)),
@@ -110,6 +139,7 @@ def compose(
         follower=follower,
         staging=staging,
         worker=worker,
+        running=running,
         readiness=readiness,
         endpoints=endpoints,
         application=_with_cors(
@@ -133,7 +163,11 @@ async def serve(
     """Serve a node's endpoints until `stop` is set; then finish what was accepted."""
     settings = node.settings
     stopped = asyncio.Event()
-    async with node.follower.following(), node.worker.working(settings.drain_seconds):
+    async with (
+        node.follower.following(),
+        node.running.running(settings.drain_seconds),
+        node.worker.working(settings.drain_seconds),
+    ):
         background = (
             asyncio.create_task(node.identity.sweep_forever(), name="sweep"),
             asyncio.create_task(_drain(node, stop, stopped), name="drain"),
@@ -168,18 +202,104 @@ async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> Non
     stopped.set()
 
 
-def _worker(
+def _checking(
     settings: Settings, database: Database, clock: Clock, sources: Sources, follower: Follower
-) -> Worker:
+) -> dict[str, Handler]:
+    """The work of preview and publish requests."""
     made = checks(settings, clock, settings.data / "checks")
 
     def checking(kind: Kind) -> Checking:
         return Checking(kind, database, sources, made, clock, catalogue_changed=follower.hint)
 
+    return {kind: checking(kind) for kind in KINDS}
+
+
+def _running(
+    settings: Settings, database: Database, clock: Clock, key_ring: Callable[[], KeyRing]
+) -> Running:
+    """What builds, runs, routes and logs the Deployments of a node."""
+    logs = Logs(
+        database,
+        clock,
+        LogBounds(
+            kept_days=settings.logs_kept_days,
+            all_bytes=settings.logs_bytes,
+            deployment_bytes=settings.logs_deployment_bytes,
+            lines_per_second=settings.logs_lines_per_second,
+        ),
+    )
+    containment = FirstUse(lambda: find_containment(settings.data))
+    builds = Builds.of(settings, containment, os.environ)
+    runtime = Processes(
+        containment,
+        output=logs.output,
+        crash_loops=crash_loop,
+        network=Network(settings.application_network),
+        idle_seconds=settings.idle_seconds,
+        start_seconds=settings.start_seconds,
+    )
+    gateway = Gateway(
+        runtime,
+        Addresses(
+            settings.data / "gateway" / "ports.json",
+            url=settings.gateway_url,
+            ports=settings.gateway_ports.all,
+        ),
+        answered=logs.answered,
+        trusted_proxies=settings.trusted_proxies,
+    )
+    hosting = Hosting(runtime, gateway)
+    commerce = Commerce(api_url=settings.commerce_api_url, auth_url=settings.commerce_auth_url)
+    return Running(
+        database=database,
+        clock=clock,
+        containment=containment,
+        builds=builds,
+        runtime=runtime,
+        gateway=gateway,
+        hosting=hosting,
+        programs=Programs(builds, hosting, commerce, key_ring, mask=logs.mask),
+        logs=logs,
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        has_domain=bool(settings.gateway_url),
+    )
+
+
+def _deploying(
+    settings: Settings,
+    running: Running,
+    *,
+    sources: Sources,
+    key_ring: Callable[[], KeyRing],
+) -> dict[str, Handler]:
+    """The work of deploys and undeploys."""
+    return {
+        DEPLOY: Deploying(
+            running.database,
+            running.clock,
+            sources=sources,
+            builder=running.builds,
+            hosting=running.hosting,
+            programs=running.programs,
+            key_ring=key_ring,
+            output=running.built,
+            start_seconds=settings.start_seconds,
+            refusal=refusal_of(running.containment, unconfined=settings.run_unconfined == "on"),
+        ),
+        UNDEPLOY: Undeploying(
+            running.database, running.hosting, running.clock, forget=running.logs.forget
+        ),
+    }
+
+
+def _worker(
+    settings: Settings, database: Database, clock: Clock, handlers: Mapping[str, Handler]
+) -> Worker:
     return Worker(
         database,
         clock,
-        {kind: checking(kind) for kind in KINDS},
+        handlers,
         limits=work.Limits(
             concurrency=settings.work_concurrency,
             per_project=settings.work_per_project,

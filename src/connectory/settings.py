@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 AccessLog = Literal["all", "writes", "off"]
 Switch = Literal["on", "off"]
-BuildNetwork = Literal["public", "open", "none"]
+Reach = Literal["public", "open", "none"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -113,16 +113,42 @@ def _mirrors(value: str) -> GitMirrors:
     return GitMirrors(tuple(pairs.items()))
 
 
+@dataclass(frozen=True)
+class PortRange:
+    """Ports, the last one included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        """As the variable has it."""
+        return f"{self.first}-{self.last}"
+
+    @property
+    def all(self) -> range:
+        """All of them."""
+        return range(self.first, self.last + 1)
+
+
+def _ports(value: str) -> PortRange:
+    first, dash, last = value.partition("-")
+    if not dash or not (first.isdecimal() and last.isdecimal()):
+        raise ValueError("two ports with a hyphen between, such as 20000-29999")
+    if not 1024 <= int(first) <= int(last) <= 65_535:  # noqa: PLR2004 - those that users may have
+        raise ValueError("ports from 1024 to 65535, the lower one first")
+    return PortRange(int(first), int(last))
+
+
 def _switch(value: str) -> Switch:
     if value not in ("on", "off"):
         raise ValueError("on or off")
     return cast("Switch", value)
 
 
-def _build_network(value: str) -> BuildNetwork:
+def _reach(value: str) -> Reach:
     if value not in ("public", "open", "none"):
         raise ValueError("one of public, open and none")
-    return cast("BuildNetwork", value)
+    return cast("Reach", value)
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -287,6 +313,41 @@ class Settings:
     start_seconds: float = _setting(
         120.0, _seconds, "How long an application may take to be healthy after its start."
     )
+    application_network: Reach = _setting(
+        "public",
+        _reach,
+        "What applications reach: public, the outside without private addresses; open, private ones"
+        " too; none.",
+    )
+    idle_seconds: float = _setting(
+        900.0,
+        _seconds,
+        "After how long without a call applications of previews and sandboxes sleep; the next call"
+        " wakes them.",
+    )
+    run_unconfined: Switch = _setting(
+        "off",
+        _switch,
+        "on: Connectors of others are built and run also where nothing keeps them from what is"
+        " yours on this machine (`connectory doctor`).",
+    )
+    gateway_host: str = _setting(
+        "127.0.0.1", _text, "Address that the gateway listens on for the names of a domain."
+    )
+    gateway_port: int = _setting(
+        7071, _whole_number(1), "Port that the gateway listens on for the names of a domain."
+    )
+    gateway_url: str = _setting(
+        "",
+        _url,
+        "Address of the domain under which every name leads to the gateway, such as"
+        " https://apps.example.com. Empty: each application has a port of this machine's loopback.",
+    )
+    gateway_ports: PortRange = _setting(
+        PortRange(20_000, 29_999),
+        _ports,
+        "Ports of loopback that applications get where the gateway has no domain, as FIRST-LAST.",
+    )
     commerce_api_url: str = _setting(
         "https://api.{region}.commercetools.com",
         _url,
@@ -349,9 +410,9 @@ class Settings:
         "File of npm's configuration that builds get, whole: what code of others may see. Empty:"
         " /etc/npmrc and ~/.npmrc, without credentials.",
     )
-    build_network: BuildNetwork = _setting(
+    build_network: Reach = _setting(
         "public",
-        _build_network,
+        _reach,
         "What builds reach: public, the outside without private addresses; open, private ones too,"
         " for a registry that has one; none.",
     )

@@ -35,14 +35,6 @@ class Unconfined:
             )
         )
 
-    @property
-    def commands(self):
-        """What was run, without the path of the program."""
-        return [
-            " ".join([os.path.basename(each.command[0]), *each.command[1:]])
-            for each in self.started
-        ]
-
 
 class _Started:
     def __init__(self, popen):

@@ -170,7 +170,7 @@ class Recipe:
         """The version of Yarn or pnpm that the application's folder asks for."""
         ended = self._ran(workshop, manager, ("--version",), is_ci=True)
         if ended.code:
-            why = why_not_installed(ended) or f"{manager.kind} cannot be run"
+            why = why_not_installed(ended, "") or f"{manager.kind} cannot be run"
             raise Refused(f"Toolchain missing: {manager.kind}", f"{why}\n{how_it_ended(ended)}")
         return ended.last[-1] if ended.last else ""
 
@@ -193,13 +193,19 @@ class Recipe:
         line = " ".join((manager.kind, *shown)).replace(" --mutex", "")
         line += f" in {module}" if module else ""
         if ended.code:
-            why = why_not_installed(ended) if is_install else ""
+            why = (
+                why_not_installed(ended, self._lock_text(lock, module)) if lock is not None else ""
+            )
             reason = f"{line} failed" + (f": {why}" if why else "")
             raise Refused(
                 "Dependencies not installed" if is_install else "Build failed",
                 f"{reason}\n{how_it_ended(ended)}",
             )
         self._tell(title, f"{line}: {time.monotonic() - began:.1f} s")
+
+    def _lock_text(self, lock: str, module: str) -> str:
+        folder = self.plan.tree / (module or self.plan.application)
+        return (folder / lock).read_text(errors="replace") if lock else ""
 
     def _ran(
         self,

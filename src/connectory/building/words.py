@@ -11,7 +11,7 @@ _CODE: Final = re.compile(r"npm (?:error|ERR!) code (\w+)")
 _NPM: Final = (
     (
         "E404",
-        r"'([^']+)' (?:is not in this registry|could not be found)|404 Not Found - GET (\S+)",
+        r"'([^']+)' (?:is not in this registry|could not be found)",
         "the package {} is not in the registry, or may not be seen from here",
     ),
     (
@@ -37,7 +37,7 @@ _NPM: Final = (
     ),
     (
         "EINTEGRITY|ETARBALL",
-        r"(?:while extracting|integrity checksum failed when using) ([^\s:]+)",
+        r"while extracting ([^\s:]+)",
         "a package is not the one that the lock file names: {} has another checksum",
     ),
     (
@@ -90,12 +90,18 @@ _OTHERS: Final = (
 _OUT_OF_SYNC: Final = re.compile(r"in sync|can only install with an existing package-lock")
 _MISSING: Final = re.compile(r"(?:Missing|Invalid): (.+?) from lock file|lock file's (\S+) does")
 
+_WANTED: Final = re.compile(r"wanted (sha\d+-\S+)")
+_LOCKED: Final = re.compile(r'"(?:[^"]*node_modules/)?([^"]+)"\s*:\s*\{')
 
-def why_not_installed(ended: Ended) -> str:
-    """The reason in one sentence; empty where the output names none that is known."""
+
+def why_not_installed(ended: Ended, lock: str) -> str:
+    """The reason in one sentence; empty where the output names none that is known.
+
+    `lock` is the text of the lock file, where a package is found by its checksum.
+    """
     code = _CODE.search(ended.text)
     if code is not None:
-        return _npm(code[1], ended.text)
+        return _npm(code[1], ended.text, lock)
     for pattern, words in _OTHERS:
         found = re.search(pattern, ended.text)
         if found:
@@ -103,7 +109,7 @@ def why_not_installed(ended: Ended) -> str:
     return ""
 
 
-def _npm(code: str, text: str) -> str:
+def _npm(code: str, text: str, lock: str) -> str:
     if code == "EUSAGE" and _OUT_OF_SYNC.search(text):
         culprit = _culprit(_MISSING.finditer(text))
         example = f" ({culprit})" if culprit else ""
@@ -113,8 +119,17 @@ def _npm(code: str, text: str) -> str:
         )
     for codes, pattern, words in _NPM:
         if re.fullmatch(codes, code):
-            return words.format(_culprit(re.finditer(pattern, text)) or "one of the packages")
+            culprit = _culprit(re.finditer(pattern, text)) or _by_checksum(text, lock)
+            return words.format(culprit or "one of the packages")
     return f"npm says {code}"
+
+
+def _by_checksum(text: str, lock: str) -> str:
+    """The package whose checksum in the lock file is the one that was wanted."""
+    wanted = _WANTED.search(text)
+    at = lock.find(wanted[1]) if wanted else -1
+    names = _LOCKED.findall(lock, 0, at) if at > 0 else []
+    return str(names[-1]) if names else ""
 
 
 def _culprit(found: Iterable[re.Match[str]]) -> str:

@@ -199,18 +199,19 @@ class Workshop:
         return settings
 
     def _mounts(self, tools: Sequence[Path]) -> tuple[Mount, ...]:
-        modules = (
-            Mount(source=place, target=f"/{path}", writable=True)
-            for path, place in sorted(self.modules.items())
-        )
-        return (
-            Mount(source=self.application, target="/workspace", writable=True),
-            Mount(source=self._folder / "home", target="/home/build", writable=True),
-            Mount(source=self._packages, target="/packages", writable=True),
-            Mount(source=self._plan.tree, target="/tmp/lib"),  # noqa: S108 - as it sees it
-            *modules,
-            *(Mount(source=each, target=str(each)) for each in (*tools, *self._registry.files)),
-        )
+        places = self.places
+        mounts = [
+            Mount(source=self.application, target=places.workspace, writable=True),
+            Mount(source=self._folder / "home", target=places.home, writable=True),
+            Mount(source=self._packages, target=places.packages, writable=True),
+        ]
+        for path, place in sorted(self.modules.items()):
+            mounts.append(Mount(source=place, target=self._seen(path), writable=True))
+        if self._containment.shows_places:
+            mounts.append(Mount(source=self._plan.tree, target="/tmp/lib"))  # noqa: S108 - there
+        others = (*tools, *self._registry.files)
+        mounts += [Mount(source=each, target=str(each)) for each in others]
+        return tuple(mounts)
 
     def watch(self) -> None:
         """Look whether the build may go on; called several times a second.

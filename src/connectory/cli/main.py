@@ -49,6 +49,7 @@ COMMANDS = {
     "work": ("working", "work", "List and cancel background work."),
     "audit": ("operating", "audit", "Show who did what, newest first."),
     "settings": ("operating", "settings", "Show every setting, its value and its meaning."),
+    "doctor": ("doctor", "doctor", "Show what holds on this machine, and how to get the rest."),
     "official-cli-env": (
         "official",
         "official_cli_env",

@@ -99,6 +99,8 @@ class Bare:
     def close(self) -> None:
         """End all that was started and has not ended."""
         self._launcher.close()
+        if self._groups is not None:
+            self._groups.close()
 
     def _limits(self, bounds: Bounds) -> dict[str, int]:
         kinds = self._groups.kinds if self._groups else frozenset()

@@ -55,6 +55,7 @@ class Groups:
         group = Group([parent / name for parent in self._parents])
         try:
             for (parent, kinds), folder in zip(self._parents.items(), group.folders, strict=True):
+                folder.parent.mkdir(exist_ok=True)
                 folder.mkdir()
                 for kind in kinds:
                     for file, value in self._values(kind, bounds):
@@ -63,6 +64,12 @@ class Groups:
             group.remove()
             raise
         return group
+
+    def close(self) -> None:
+        """Remove the folders of groups, where nobody else uses them."""
+        for parent in self._parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
     def _values(self, kind: str, bounds: Bounds) -> Iterator[tuple[str, str]]:
         if kind == "pids":
@@ -85,9 +92,14 @@ class Groups:
             file.write_text(value)
 
 
+def name_of(data_folder: Path) -> str:
+    """Of the folder that the groups of a data folder are in."""
+    return "connectory-" + hashlib.sha256(bytes(data_folder.resolve())).hexdigest()[:12]
+
+
 def found(data_folder: Path) -> Groups | None:
     """Where groups can be made, after what ended servers left there was removed; None: nowhere."""
-    name = "connectory-" + hashlib.sha256(bytes(data_folder.resolve())).hexdigest()[:12]
+    name = name_of(data_folder)
     parents: dict[Path, list[str]] = {}
     unified = False
     for mount, kinds in _hierarchies():

@@ -44,6 +44,7 @@ class Launcher:
         #: Those that run: outermost process → request.
         self._running: dict[int, int] = {}
         self._marks: dict[int, str] = {}
+        self._groups: dict[int, list[str]] = {}
         #: Those that are to be asked to end as soon as there is somebody to ask.
         self._asked: set[int] = set()
 
@@ -129,6 +130,7 @@ class Launcher:
             self._answer(id=number, error=[int(code), message])
             return
         self._running[child] = number
+        self._groups[child] = [os.path.dirname(each) for each in spec["groups"]]  # noqa: PTH120
         if spec.get("mark"):
             self._marks[child] = spec["mark"]
         self._answer(id=number, pid=child)
@@ -190,6 +192,9 @@ class Launcher:
         self._marks.pop(top, None)
         self._asked.discard(top)
         self._sweep()
+        for group in self._groups.pop(top):
+            with contextlib.suppress(OSError):
+                os.rmdir(group)  # noqa: PTH106 - pathlib costs 10 ms of a start
         self._answer(id=number, exit=os.waitstatus_to_exitcode(status))
 
     def _strays(self, top: int) -> list[int]:

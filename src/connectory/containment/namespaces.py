@@ -175,6 +175,8 @@ class Namespaces:
     def close(self) -> None:
         """End all that was started and has not ended."""
         self._launcher.close()
+        if self._groups is not None:
+            self._groups.close()
 
     def _shares_network(self, confinement: Confinement) -> bool:
         return not self._tools.pasta and (

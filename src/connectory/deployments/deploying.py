@@ -66,8 +66,12 @@ class Deploying:
         key_ring: Callable[[], KeyRing],
         output: BuildOutput,
         start_seconds: float,
+        refusal: Callable[[], str],
     ) -> None:
-        """Make it; an application that is not healthy in `start_seconds` has failed."""
+        """Make it; an application that is not healthy in `start_seconds` has failed.
+
+        `refusal` says why code of others is not to be run here; "" where it may be.
+        """
         self._database = database
         self._sources = sources
         self._builder = builder
@@ -77,6 +81,7 @@ class Deploying:
         self._key_ring = key_ring
         self._output = output
         self._start_seconds = start_seconds
+        self._refusal = refusal
 
     def run(self, work: Work, lease: Lease) -> None:
         """Make the steps that are left, and end the request."""
@@ -102,6 +107,9 @@ class Deploying:
     def _run(self, lease: Lease) -> None:
         work = lease.work
         self._change(work, lambda each: model.admitted(each, self._clock()))
+        refusal = self._refusal()
+        if refusal:
+            raise _Failed(self._error("The deployment was refused", refusal))
         fetched, specification = self._source(lease)
         self._client(lease)
         artifacts = self._artifacts(lease, fetched)

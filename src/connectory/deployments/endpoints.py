@@ -20,11 +20,14 @@ from connectory.contract.deployments import (
 )
 from connectory.contract.scalars import Id, IntegrationType, Key, ProjectKey
 from connectory.contract.scopes import MANAGE_DEPLOYMENTS, VIEW_DEPLOYMENTS
+from connectory.deployments import events
 from connectory.deployments.model import shown
 from connectory.deployments.service import Deployments, Name, Query
 from connectory.http.access import Grant
 from connectory.http.answers import Response, of_json
+from connectory.http.events import MEDIA_TYPE
 from connectory.http.table import Endpoint, Request
+from connectory.logs.endpoints import Find, Found
 
 
 class DeploymentQuery(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -149,6 +152,22 @@ def own(request: Request) -> Grant:
     return grant
 
 
+def finding(deployments: Deployments) -> Find:
+    """Finds the Deployment whose log a path asks for."""
+
+    async def find(path: Mapping[str, str], grant: Grant) -> Found:
+        if path["projectKey"] != grant.project_key:
+            raise errors.AuthorizationError
+        id_ = path.get("id")
+        name = Name(id=id_.lower()) if id_ is not None else Name(key=path["key"])
+        found = await deployments.get(name, grant.project)
+        return Found(
+            deployment_id=found.id, applications={each.name for each in found.applications}
+        )
+
+    return find
+
+
 def endpoints(deployments: Deployments) -> list[Endpoint]:
     """The endpoints of this slice."""
     return [
@@ -239,6 +258,9 @@ def _of_one(
         grant = own(request)
         return of_json(shown(await deployments.delete(name(request.path), grant)), 202)
 
+    async def follow(request: Request) -> Response:
+        return await events.stream(deployments, name(request.path), own(request).project)
+
     common: dict[str, Any] = {
         "path": f"/{{projectKey}}/deployments/{place}",
         "tag": "Deployments",
@@ -276,5 +298,21 @@ def _of_one(
             errors=(errors.ResourceNotFound,),
             handler=delete,
             **common,
+        ),
+        Endpoint(
+            method="GET",
+            path=f"/{{projectKey}}/deployments/{place}/events",
+            summary=f"Follow Deployment by {by}",
+            description="Server-sent events: `status` first and whenever it changes (`id`,"
+            " `version`, `status`), and `report` for each entry of the report of the latest"
+            " deploy (`build`, `index`, `entry`). The stream ends when the Deployment is gone.",
+            tag="Deployments",
+            permissions=VIEW_DEPLOYMENTS,
+            parameters=common["parameters"],
+            success=(200, None),
+            produces=MEDIA_TYPE,
+            errors=(errors.ResourceNotFound,),
+            addition=True,
+            handler=follow,
         ),
     ]

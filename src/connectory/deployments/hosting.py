@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from connectory.contract.scalars import ApplicationType
 from connectory.deployments.model import Application, Deployment
 from connectory.gateway.model import Route
-from connectory.gateway.service import Gateway
+from connectory.gateway.server import Gateway
 from connectory.runtime.model import Program, Runtime
 
 T = TypeVar("T")
@@ -84,13 +84,19 @@ class Hosting:
         """Let calls reach an application; `static` is the folder of one that is served as it is."""
         route = route_of(deployment, application, static)
         if route is not None:
-            self._call(self._gateway.set_route(route))
+            self._call(self._set_route(route))
 
     def remove(self, application_ids: Iterable[str]) -> None:
         """Stop applications and let nobody reach them any more."""
         for application_id in application_ids:
-            self._call(self._gateway.drop_route(application_id))
-            self._call(self._runtime.remove(application_id))
+            self._call(self._remove(application_id))
+
+    async def _set_route(self, route: Route) -> None:
+        self._gateway.set_route(route)
+
+    async def _remove(self, application_id: str) -> None:
+        self._gateway.drop_route(application_id)
+        await self._runtime.remove(application_id)
 
     def _call(self, call: Coroutine[Any, Any, T], check: Callable[[], None] | None = None) -> T:
         if self._loop is None:

@@ -1,6 +1,6 @@
 """What runs of a release: the programs, with their environments, and their addresses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -24,11 +24,15 @@ class Programs:
         hosting: Hosting,
         commerce: Commerce,
         key_ring: Callable[[], KeyRing],
+        *,
+        mask: Callable[[str, Iterable[str]], None],
     ) -> None:
+        """Make it; `mask` hears the secured values of a Deployment before they are used."""
         self._builder = builder
         self._hosting = hosting
         self._commerce = commerce
         self._key_ring = key_ring
+        self._mask = mask
 
     def build_environment(self, deployment: Deployment, application: Application) -> dict[str, str]:
         """What the build of an application may see: of static ones, values in plain text."""
@@ -50,6 +54,7 @@ class Programs:
         artifact = self._builder.use(release.artifacts.get(application.name, ""))
         if artifact is None:
             raise StartFailed("what it was built into is gone: redeploy it")
+        self._mask(deployment.id, self._secrets(deployment, release))
         health = release.health_checks.get(application.name)
         return Program(
             application_id=application.id,
@@ -66,7 +71,7 @@ class Programs:
             ),
         )
 
-    def secrets(self, deployment: Deployment, release: Release) -> set[str]:
+    def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
         """The secured values of a release: what must not be seen in its logs."""
         found: set[str] = set()
         for values in (release.configured.shared, *release.configured.applications.values()):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
@@ -61,18 +61,19 @@ class Connection(asyncio.Protocol):
         self._answering: Answering | None = None
         self._tunnel: Call | None = None
         self._fault: Fault | None = None
+        self._begun = False  #: Whether a head has begun and has not ended.
+        self._priming = False  #: Whether a parser is told of a body whose head another has read.
         self._advancing = self._last = self._paused = self._held_back = False
         self._since = 0.0  #: When it became idle, or the head of a request began.
         self._lingers_until = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        if isinstance(transport, asyncio.Transport):
-            self.transport = transport
-            peer = transport.get_extra_info("peername")
-            self._client = Client(str(peer[0]) if peer else "", self._gateway.trusted_proxies)
-            self._since = self._gateway.clock()
-            self._gateway.connections.add(self)
+        self.transport = cast("asyncio.Transport", transport)
+        peer = cast("asyncio.Transport", transport).get_extra_info("peername")
+        self._client = Client(str(peer[0]) if peer else "", self._gateway.trusted_proxies)
+        self._since = self._gateway.clock()
+        self._gateway.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The caller has gone."""
@@ -232,8 +233,6 @@ class Connection(asyncio.Protocol):
         if self._answering is not None and self._answering.request is self._reading:
             self._answering.more()
 
-    _begun = False  #: Whether a head has begun and has not ended.
-
     def _stop_reading(self, rest: bytes) -> None:
         """Another protocol may follow; what follows is kept until the answer says so."""
         request = self._reading
@@ -241,17 +240,25 @@ class Connection(asyncio.Protocol):
         if rest:
             self._held.append(rest)
         if request is not None and not request.upgrade and request.fault is None:
-            self._read_on()
+            self._parser = httptools.HttpRequestParser(self)
+            if request.expects_body:  # which the first parser took for the other protocol
+                request.complete, self._priming = False, True
+                self._parser.feed_data(request.framing())
+                self._priming = False
+            self._feed_held(self._parser)
         self._pause_or_resume()
 
     def _read_on(self) -> None:
         """Read what was kept as requests, where no other protocol came of it."""
         if self._parser is None and not self._last:
             self._parser = httptools.HttpRequestParser(self)
-            held, self._held = b"".join(self._held), []
-            if held:
-                self._feed(self._parser, held)
+            self._feed_held(self._parser)
         self._pause_or_resume()
+
+    def _feed_held(self, parser: httptools.HttpRequestParser) -> None:
+        held, self._held = b"".join(self._held), []
+        if held:
+            self._feed(parser, held)
 
     def _refuse(self, fault: Fault) -> None:
         """Read no more; answer with a fault, after the answers that are due before."""
@@ -352,7 +359,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._target, self._headers, self._begun = b"", [], True
+        if not self._priming:
+            self._target, self._headers, self._begun = b"", [], True
 
     def on_url(self, target: bytes) -> None:
         """The target; in pieces, perhaps."""
@@ -365,10 +373,10 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._begun = False
         parser = self._parser
-        if parser is None:
+        if parser is None or self._priming:
             return
+        self._begun = False
         gateway = self._gateway
         request = Request(
             parser.get_method(), self._target, parser.get_http_version(), gateway.clock()

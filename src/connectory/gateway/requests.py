@@ -32,6 +32,9 @@ _FORWARDED = frozenset(
 _READ = HOP_BY_HOP | _FORWARDED | {b"host", b"content-length", b"user-agent", b"x-correlation-id"}
 _USUAL = frozenset((b"close", b"keep-alive", b"upgrade", b""))
 
+_CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+_LENGTH = b"Content-Length: %b\r\n\r\n"
+
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 #: A body of up to this many bytes is kept until the answer begins, to be sent again if need be.
 KEPT_BYTES = 64 * 2**10
@@ -122,7 +125,7 @@ class Request:
 
     def _read_connection(self, nominated: bytes) -> None:
         tokens = {token.strip() for token in nominated.split(b",")} if nominated else set()
-        if b"upgrade" not in tokens or self.upgrade.lower() == b"h2c":
+        if b"upgrade" not in tokens or self.expects_body or self.upgrade.lower() == b"h2c":
             self.upgrade = b""  # as for one that knows no such protocol (RFC 9110 §7.8)
         extra = tokens - _USUAL
         if extra:
@@ -167,9 +170,9 @@ class Request:
         """The head as the application gets it."""
         framing = b"\r\n"
         if self.chunked:
-            framing = b"Transfer-Encoding: chunked\r\n\r\n"
+            framing = _CHUNKED
         elif self.length:
-            framing = b"Content-Length: %b\r\n\r\n" % self.length
+            framing = _LENGTH % self.length
         if self.upgrade:
             framing = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (self.upgrade, framing)
         return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%bX-Correlation-ID: %b\r\n%b" % (
@@ -181,6 +184,10 @@ class Request:
             self.correlation_id,
             framing,
         )
+
+    def framing(self) -> bytes:
+        """A head that says no more than how the body is framed."""
+        return b"POST / HTTP/1.1\r\n" + (_CHUNKED if self.chunked else _LENGTH % self.length)
 
     def add(self, data: bytes) -> None:
         """Take a piece of the body, until somebody takes it from `pending`."""

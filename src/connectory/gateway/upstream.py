@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -76,8 +76,7 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
-        if isinstance(transport, asyncio.Transport):
-            self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def begin(self, answered: Answered, data: bytes) -> None:
         """Send the head of a request, and what there is of its body."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import cast
 
 #: A longer line is handed on in pieces of this length.
 LONGEST_LINE_BYTES = 64 * 2**10
@@ -33,8 +34,7 @@ class Lines(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        if isinstance(transport, asyncio.ReadTransport):
-            self._transport = transport
+        self._transport = cast("asyncio.ReadTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand on the lines that are whole; keep the beginning of the next."""

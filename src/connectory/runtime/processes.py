@@ -102,6 +102,14 @@ class Processes:
             await self._to_the_end(candidate.stop())
             raise
 
+    async def discard(self, application_id: str, release: int) -> None:
+        """Stop a release that was never switched to; nothing happens where there is none."""
+        application = self._applications.get(application_id)
+        candidate = application.candidates.pop(release, None) if application else None
+        if candidate is not None:
+            self._forget_empty(application_id)
+            await self._to_the_end(candidate.stop())
+
     async def switch(self, application_id: str, release: int) -> None:
         """Let a release that is healthy take the calls; the one before drains and is stopped.
 

@@ -1,0 +1,121 @@
+"""Deployments on a node: what builds, runs, routes and logs, from the start to the stop.
+
+Joined by the composition root; here is the order in which they begin and end.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from msgspec import Struct
+
+from connectory.building.service import Builds
+from connectory.containment.first_use import FirstUse
+from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.deployments import restoring
+from connectory.deployments.hosting import Hosting
+from connectory.deployments.programs import Programs
+from connectory.gateway.server import Gateway
+from connectory.kernel.clock import Clock
+from connectory.logs.service import Logs
+from connectory.runtime.model import Program
+from connectory.runtime.processes import Processes
+
+log = logging.getLogger(__name__)
+
+#: How often disk is freed of what was built and is not used.
+_SWEEP_SECONDS = 600.0
+
+
+class _Building(Struct, frozen=True):
+    """Whose build a line is of."""
+
+    deployment_id: str
+    application: str
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """The parts."""
+
+    database: Database
+    clock: Clock
+    containment: FirstUse
+    builds: Builds
+    runtime: Processes
+    gateway: Gateway
+    hosting: Hosting
+    programs: Programs
+    logs: Logs
+    host: str
+    port: int
+    #: Whether the gateway has a domain; without, it listens where each application is.
+    has_domain: bool
+
+    @contextlib.asynccontextmanager
+    async def running(self, drain_seconds: float) -> AsyncIterator[None]:
+        """Take over what was deployed, and serve it while the block runs.
+
+        Raises:
+            OSError: nothing can listen on the gateway's address.
+        """
+        self.hosting.attach(asyncio.get_running_loop())
+        with self.logs.writing():
+            await self.gateway.serve(self.host, self.port if self.has_domain else 0)
+            await asyncio.to_thread(
+                restoring.restore,
+                self.database,
+                self.builds,
+                self.hosting,
+                self.programs,
+                self.clock,
+            )
+            sweeping = asyncio.create_task(self._sweep_forever(), name="builds")
+            try:
+                yield
+            finally:
+                sweeping.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sweeping
+                await self.gateway.close(drain_seconds)
+                await self.runtime.close(drain_seconds)
+                await asyncio.to_thread(self.containment.close)
+
+    def built(self, deployment_id: str, application: str, line: str) -> None:
+        """Take a line that a build printed."""
+        self.logs.output(_Building(deployment_id, application), "stdout", line.encode())
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                await asyncio.to_thread(self._sweep)
+            except (DatabaseUnavailable, OSError) as error:
+                log.warning("what was built was not swept: %s", error)
+
+    def _sweep(self) -> None:
+        self.builds.sweep(restoring.in_use(self.database))
+
+
+def refusal_of(containment: FirstUse, *, unconfined: bool) -> Callable[[], str]:
+    """Why code of others is not to be run on this machine; "" where it may be."""
+
+    def refusal() -> str:
+        if unconfined or containment.holds.safe:
+            return ""
+        return (
+            "nothing keeps applications from what is the server's on this machine:"
+            " `connectory doctor` says what is lacking; CONNECTORY_RUN_UNCONFINED=on runs them"
+            " all the same"
+        )
+
+    return refusal
+
+
+def crash_loop(program: Program, message: str) -> None:
+    """Log that an application crashes again and again, or is well again."""
+    name = f"{program.application} of Deployment {program.deployment_id}"
+    if message:
+        log.warning("%s crashes again and again: %s", name, message)
+    else:
+        log.info("%s is well again", name)
