@@ -79,7 +79,11 @@ class Raml:
         for name, child in node.items():
             if name.startswith("/"):
                 inherited = self._of_resource_type(child.get("type"))
-                self._collect(inherited | child, path + name.replace("{ID}", "{id}"), found)
+                own = {
+                    key: inherited[key] | value if key in inherited else value
+                    for key, value in child.items()
+                }
+                self._collect(inherited | own, path + name.replace("{ID}", "{id}"), found)
             elif name in ("get", "post", "delete"):
                 found[name.upper(), path] = Operation(
                     frozenset(

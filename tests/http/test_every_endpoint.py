@@ -18,6 +18,7 @@ from connectory.contract.deployments import DeploymentDraft, DeploymentUpdate
 from connectory.contract.errors import AuthenticationError
 from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft, ConnectorUpdate
+from connectory.http import events
 from connectory.http.bodies import FORM as FORM_TYPE
 from connectory.http.table import Endpoint
 from connectory.identity.model import RESERVED_PROJECT_KEYS
@@ -37,6 +38,10 @@ def api(described: Described) -> Iterator[httpx.Client]:
     """A client that holds every single answer against the description and the one error body."""
 
     def check(answer: httpx.Response) -> None:
+        if is_stream(answer) and answer.request.method != "HEAD":
+            # It has no end of its own: what it begins with is what can be looked at.
+            answer._content = next(answer.iter_bytes())
+            answer.close()
         answer.read()
         assert answer.headers["x-correlation-id"]
         if answer.status_code >= 400 and answer.request.method != "HEAD":
@@ -45,6 +50,10 @@ def api(described: Described) -> Iterator[httpx.Client]:
 
     with httpx.Client(base_url=described.server.url, event_hooks={"response": [check]}) as client:
         yield client
+
+
+def is_stream(answer: httpx.Response) -> bool:
+    return answer.headers.get("content-type") == events.MEDIA_TYPE
 
 
 def check_error_body(answer: httpx.Response) -> None:
@@ -277,10 +286,11 @@ def test_head_is_get_without_the_body(described: Described, api: httpx.Client) -
             head = send(api, described, endpoint, token, "HEAD")
             assert head.status_code == get.status_code, endpoint.path
             assert head.content == b""
-            assert set(head.headers) == set(get.headers), endpoint.path
+            framing = {"transfer-encoding"} if is_stream(get) else set()
+            assert set(head.headers) == set(get.headers) - framing, endpoint.path
             for name in ("content-type", "etag", "www-authenticate"):
                 assert head.headers.get(name) == get.headers.get(name), endpoint.path
-            if endpoint.path != "/metrics":  # it grows with every request
+            if endpoint.path != "/metrics" and not is_stream(get):  # it grows with every request
                 assert head.headers["content-length"] == get.headers["content-length"]
                 assert head.headers.get("content-encoding") == get.headers.get("content-encoding")
 

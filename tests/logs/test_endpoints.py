@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +23,7 @@ from connectory.kernel.clock import system_clock
 from connectory.logs.endpoints import Found, log_endpoints
 from connectory.logs.service import Bounds, Logs
 from connectory.settings import Settings
-from tests.harness import Credentials, Installation, Server, free_port
+from tests.harness import COMMAND, Credentials, Installation, Server, free_port
 from tests.logs.conftest import Program, entry, until
 
 ID = "5ab3edcd-9d23-4934-8f48-256805253119"
@@ -245,3 +247,67 @@ def test_a_stream_beats_and_ends_with_its_token(served: Served, monkeypatch: pyt
         )
         assert revoked.status_code == 200
         assert all(each == {"": ""} for each in told)
+
+
+# The command
+
+
+@pytest.fixture
+def command(served: Served, installation: Installation) -> Installation:
+    """The installation with the settings of `connectory logs`."""
+    installation.settings |= {
+        "CONNECTORY_API_URL": served.url,
+        "CONNECTORY_CLIENT_ID": served.credentials.client_id,
+        "CONNECTORY_CLIENT_SECRET": served.credentials.client_secret,
+    }
+    return installation
+
+
+def test_the_command_shows_all_pages(served: Served, command: Installation):
+    write(served, *map(str, range(150)))
+    served.logs.output(Program(deployment_id=ID), "stdout", b'{"level":"error","a":"\\u001b[2J"}')
+    served.logs.output(Program(deployment_id=ID), "stdout", b"\x1b[2Jend")
+    until(lambda: served.logs.written == 152)
+
+    lines = command.run("logs", "my-key").stdout.splitlines()
+
+    assert [line.split(" ", 2)[2] for line in lines[:150]] == list(map(str, range(150)))
+    assert all(line.split(" ")[1] == "service" for line in lines)
+    assert lines[150].endswith(' ERROR {"level": "error", "a": "\\u001b[2J"}')
+    assert lines[151].endswith(" \\x1b[2Jend")
+    assert len(command.run("logs", ID, "--severity", "error").stdout.splitlines()) == 1
+    found = command.run("logs", "my-key", "--text", "END", "--since", "1h", "--json").stdout
+    assert json.loads(found)["details"] == {"message": "\x1b[2Jend"}
+
+
+def test_the_command_says_faults_in_one_line(served: Served, command: Installation):
+    for arguments, code, said in (
+        (("other",), 1, "ResourceNotFound"),
+        (("my-key", "--application", "x"), 1, "DeploymentApplicationDoesNotExist"),
+        (("my-key", "--since", "soon"), 1, "DeploymentLogInvalidDate"),
+        (("my-key", "--since", "1h", "--follow"), 2, "--follow"),
+    ):
+        done = command.run("logs", *arguments, expect=code)
+        assert done.stderr.startswith("connectory: ")
+        assert done.stderr.count("\n") == 1
+        assert said in done.stderr
+    del command.settings["CONNECTORY_CLIENT_SECRET"]
+    assert "CONNECTORY_CLIENT_SECRET must be set" in command.run("logs", "a", expect=2).stderr
+
+
+def test_the_command_follows(served: Served, command: Installation):
+    write(served, "there")
+    with subprocess.Popen(
+        [COMMAND, "logs", "my-key", "--follow"],
+        env=command.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().endswith(" there\n")
+            served.logs.add(entry("comes", deployment_id=ID, at=system_clock()))
+            assert process.stdout.readline().endswith(" comes\n")
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130

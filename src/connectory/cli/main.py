@@ -44,6 +44,8 @@ COMMANDS = {
     "migrate": ("databases", "migrate", "Bring the database to the schema of this program."),
     "backup": ("databases", "backup", "Write a backup, while the server runs."),
     "restore": ("databases", "restore", "Read a backup into an empty installation."),
+    "secrets": ("secrets", "secrets", "Rotate the keys that secrets are encrypted with."),
+    "logs": ("logs", "logs", "Show the log of a Deployment, of any server."),
     "work": ("working", "work", "List and cancel background work."),
     "audit": ("operating", "audit", "Show who did what, newest first."),
     "settings": ("operating", "settings", "Show every setting, its value and its meaning."),

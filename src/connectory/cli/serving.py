@@ -14,7 +14,7 @@ from connectory import app
 from connectory.catalogue import demo
 from connectory.cli.demo import KEY, URL, publish_demo_connector, with_demo_connector
 from connectory.cli.installation import opened, with_settings
-from connectory.database import serving
+from connectory.database import sealed, serving
 from connectory.database.engine import Database
 from connectory.http import server
 from connectory.identity import store
@@ -43,6 +43,7 @@ def serve(settings: Settings, host: str, port: int, with_demo: bool) -> None:
     log_lines.configure()
     server.check_address(host, port)
     with opened(settings) as database, serving.being_served(database, settings.data):
+        sealed.begin(database, settings, system_clock())
         if with_demo:
             settings = with_demo_connector(settings)
             _make_demo(database)

@@ -9,7 +9,7 @@ import uvloop
 
 from connectory import app
 from connectory.cli.installation import opened, with_settings
-from connectory.database import serving
+from connectory.database import sealed, serving
 from connectory.database.engine import Database
 from connectory.kernel.clock import system_clock
 from connectory.operations import logging as log_lines
@@ -34,6 +34,7 @@ def worker(settings: Settings) -> None:
         raise click.UsageError("CONNECTORY_WORK_CONCURRENCY is 0: this worker would do nothing")
     log_lines.configure()
     with opened(settings) as database, serving.being_served(database, settings.data):
+        sealed.begin(database, settings, system_clock())
         uvloop.run(_work(settings, database))
 
 

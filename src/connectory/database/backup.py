@@ -22,7 +22,7 @@ import hashlib
 import io
 import types
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
@@ -153,11 +153,16 @@ def write_backup(connection: Connection, target: BinaryIO, *, now: int) -> int:
     return rows
 
 
-def restore_backup(database: Database, source: BinaryIO) -> Restored:
+def restore_backup(
+    database: Database,
+    source: BinaryIO,
+    check: Callable[[Connection], None] = lambda _: None,
+) -> Restored:
     """Read a backup into an empty database, in one transaction.
 
     The schema is made in the same transaction. Before it commits, all that was written is read
-    back and compared with what the backup says of itself. The feed begins a new epoch.
+    back and compared with what the backup says of itself. The feed begins a new epoch. `check` may
+    refuse what was restored by an exception.
 
     Raises:
         BackupError: the backup is not one, is damaged, is of another format or schema; or the
@@ -183,6 +188,7 @@ def restore_backup(database: Database, source: BinaryIO) -> Restored:
             _require_stored(connection, table, end)
         _continue_numbering(connection)
         feed.begin_epoch(connection, head=_largest_number_of_feed(connection))
+        check(connection)
     return Restored(backup=header, rows={table.name: end.rows for table, end in ends.items()})
 
 

@@ -6,6 +6,7 @@ still open what they sealed. `CONNECTORY_SECRET_KEYS_FILE` names it; without tha
 
 A sealed secret is `1.{key id}.{nonce and ciphertext}`, by AES-256-GCM. What it belongs to (a table
 and the id of a row) is authenticated with it, so that it cannot be put into another row.
+`connectory.database.sealed` knows where in the database they are.
 """
 
 import base64
@@ -14,6 +15,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from connectory.settings import Settings
@@ -21,7 +23,8 @@ from connectory.settings import Settings
 #: The key ring's name in the data folder.
 KEYS_FILE = "secret.keys"
 
-_FORMAT = "1"
+#: What a sealed secret begins with.
+FORMAT = "1"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _ID_DIGITS = 16
@@ -34,12 +37,23 @@ class SecretKeysError(ValueError):
 class KeyRing:
     """Seals secrets, and opens what was sealed with any of its keys."""
 
-    def __init__(self, keys: tuple[bytes, ...]) -> None:
+    def __init__(
+        self,
+        keys: tuple[bytes, ...],
+        changed: Callable[[], tuple[bytes, ...] | None] = lambda: None,
+    ) -> None:
         """Take keys of 32 bytes; the first seals.
+
+        `changed` gives the keys that there are now where they are others: a rotation need not wait
+        for a restart.
 
         Raises:
             SecretKeysError: there is none, or one has another length.
         """
+        self._changed = changed
+        self._take(keys)
+
+    def _take(self, keys: tuple[bytes, ...]) -> None:
         if not keys or any(len(key) != _KEY_BYTES for key in keys):
             raise SecretKeysError(f"a key ring has one key of {_KEY_BYTES} bytes, or several")
         # Imported where it is needed: it takes longer than many a command does.
@@ -47,17 +61,24 @@ class KeyRing:
 
         self._ciphers = {_id(key): AESGCM(key) for key in keys}
 
+    def _refresh(self) -> None:
+        keys = self._changed()
+        if keys is not None:
+            self._take(keys)
+
     @property
     def fingerprint(self) -> str:
         """What tells the key that seals from others, and nothing of the key itself."""
+        self._refresh()
         return next(iter(self._ciphers))
 
     def seal(self, secret: bytes, owner: str) -> str:
         """Encrypt a secret for its owner, as `git_credentials:{id}`."""
-        key_id = self.fingerprint
+        self._refresh()
+        key_id, cipher = next(iter(self._ciphers.items()))
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = self._ciphers[key_id].encrypt(nonce, secret, _bound(key_id, owner))
-        return f"{_FORMAT}.{key_id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+        sealed = cipher.encrypt(nonce, secret, _bound(key_id, owner))
+        return f"{FORMAT}.{key_id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str, owner: str) -> bytes:
         """Decrypt what was sealed for an owner.
@@ -71,7 +92,10 @@ class KeyRing:
         form, _, rest = sealed.partition(".")
         key_id, _, text = rest.partition(".")
         cipher = self._ciphers.get(key_id)
-        if form != _FORMAT or cipher is None:
+        if cipher is None:
+            self._refresh()
+            cipher = self._ciphers.get(key_id)
+        if form != FORMAT or cipher is None:
             raise SecretKeysError(
                 f"a secret was sealed with the key {key_id[:_ID_DIGITS]!r}, which is not in this"
                 " key ring; every node, and every restored installation, needs the same one"
@@ -91,46 +115,141 @@ def keys_file(settings: Settings) -> Path:
 def load_key_ring(settings: Settings) -> KeyRing:
     """The key ring of an installation; its own file is made where it has none yet.
 
+    It follows the file: keys that a rotation adds are used without a restart.
+
     Raises:
         SecretKeysError: there is no ring where the setting says, or it cannot be read.
     """
     file = keys_file(settings)
     if settings.secret_keys_file is None and not file.exists():
         _make(file)
+    seen = _state(file)
+
+    def changed() -> tuple[bytes, ...] | None:
+        nonlocal seen
+        state = _state(file)
+        if state == seen or state is None:
+            return None
+        keys = _read(file)
+        seen = state
+        return keys
+
+    return KeyRing(_read(file), changed)
+
+
+def fingerprints(settings: Settings) -> tuple[str, ...]:
+    """The fingerprints of the keys of an installation, the first one's first; none without a ring.
+
+    Raises:
+        SecretKeysError: the ring cannot be read.
+    """
+    file = keys_file(settings)
+    return tuple(map(_id, _read(file))) if file.exists() else ()
+
+
+def ensured_fingerprints(settings: Settings) -> tuple[str, ...]:
+    """The same; the installation's own file is made where it has none yet.
+
+    Raises:
+        SecretKeysError: there is no ring where the setting says, or it cannot be read.
+    """
+    file = keys_file(settings)
+    if settings.secret_keys_file is None and not file.exists():
+        _make(file)
+    return tuple(map(_id, _read(file)))
+
+
+def add_key(settings: Settings) -> str:
+    """Put a new key before the others in the installation's own file; its fingerprint.
+
+    Raises:
+        SecretKeysError: the ring cannot be read.
+    """
+    file = keys_file(settings)
+    before = file.read_text(encoding="ascii") if ensured_fingerprints(settings) else ""
+    _write(file, f"{new_key()}\n{before}")
+    return fingerprints(settings)[0]
+
+
+def drop_keys(settings: Settings, dropped: Collection[str]) -> None:
+    """Take keys out of the installation's own file, by their fingerprints.
+
+    Raises:
+        SecretKeysError: the ring cannot be read, or no key would be left.
+    """
+    file = keys_file(settings)
+    kept = [key for key in _read(file) if _id(key) not in dropped]
+    if not kept:
+        raise SecretKeysError("a key ring without keys is none")
+    _write(file, "".join(f"{_spelled(key)}\n" for key in kept))
+
+
+def new_key() -> str:
+    """A new key, as a line of a key ring."""
+    return _spelled(secrets.token_bytes(_KEY_BYTES))
+
+
+def _spelled(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode()
+
+
+def _read(file: Path) -> tuple[bytes, ...]:
+    """The keys of a file.
+
+    Raises:
+        SecretKeysError: it cannot be read, or has other lines than keys.
+    """
     try:
         lines = file.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeError) as error:
         raise SecretKeysError(f"the key ring {file} cannot be read: {error}") from None
     texts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     try:
-        return KeyRing(
-            tuple(base64.b64decode(text, altchars=b"-_", validate=True) for text in texts)
-        )
-    except (binascii.Error, SecretKeysError):
+        keys = tuple(base64.b64decode(text, altchars=b"-_", validate=True) for text in texts)
+    except binascii.Error:
+        keys = ()
+    if not keys or any(len(key) != _KEY_BYTES for key in keys):
         raise SecretKeysError(
             f"the key ring {file} must have lines of {_KEY_BYTES} bytes in URL-safe base64"
-        ) from None
+        )
+    return keys
 
 
-def new_key() -> str:
-    """A new key, as a line of a key ring."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+def _state(file: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _make(file: Path) -> None:
     """Make a key ring that is whole from its first moment; who comes second finds the first's."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _part(file, new_key() + "\n") as part, contextlib.suppress(FileExistsError):
+        file.hardlink_to(part)
+
+
+def _write(file: Path, text: str) -> None:
+    """Put another text in a file's place, at once, and for its owner only."""
+    with _part(file, text) as part:
+        part.replace(file)
+
+
+@contextlib.contextmanager
+def _part(file: Path, text: str) -> Iterator[Path]:
+    """A durable file beside another, which goes when it was not given the other's name."""
     part = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as target:
-            target.write(new_key() + "\n")
+            target.write(text)
             target.flush()
             os.fsync(target.fileno())
-        with contextlib.suppress(FileExistsError):
-            file.hardlink_to(part)
+        yield part
     finally:
-        part.unlink()
+        part.unlink(missing_ok=True)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -3,6 +3,7 @@
 from urllib.parse import urlencode
 
 from connectory.http.bodies import FORM
+from connectory.http.events import MEDIA_TYPE
 from connectory.http.schemas import Json
 
 
@@ -43,6 +44,13 @@ class Operation:
         """Every status that the operation answers with."""
         return [(status, self.resolved(value)) for status, value in self.spec["responses"].items()]
 
+    @property
+    def _produced(self) -> Json:
+        """The content of a successful answer, by media type."""
+        _, first = self.responses[0]
+        content: Json = first.get("content", {})
+        return content
+
     def curl(self) -> str:
         """A request that works, given the credentials in the shell's variables."""
         path = self.path
@@ -55,7 +63,7 @@ class Operation:
             if "examples" in each["schema"]
         }
         query = f"?{urlencode(chosen)}" if chosen else ""
-        words = ["curl -s"]
+        words = ["curl -s -N" if MEDIA_TYPE in self._produced else "curl -s"]
         schemes = {scheme for each in self.spec["security"] for scheme in each}
         if "operator" in schemes:
             words.append('-H "Authorization: Bearer $OPERATOR_TOKEN"')

@@ -194,7 +194,7 @@ def _of_one(
 
     common: dict[str, Any] = {
         "method": "GET",
-        "tag": "Deployment",
+        "tag": "Deployments",
         "permissions": VIEW_DEPLOYMENTS,
         "parameters": {"projectKey": ProjectKey, **parameters},
     }

@@ -4,7 +4,6 @@ A token opens HTTPS addresses, a key SSH ones. Secrets are sealed in the databas
 module only towards git.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, cast
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, delete, select
 
 from connectory.database import audit
 from connectory.database.audit import Act
+from connectory.database.sealed import note, owner_of
 from connectory.database.secrets import KeyRing, SecretKeysError
 from connectory.database.tables import git_credentials
 from connectory.kernel import ids
@@ -86,6 +86,7 @@ class Credentials:
         for each in of_project(self._connection, project):
             if (each.prefix, each.kind) == (canonical, kind):
                 self._delete(each)
+        note(self._connection, ring.fingerprint, self._now)
         new_id = ids.new_id()
         credential = Credential(
             id=new_id,
@@ -182,7 +183,7 @@ def opened(credential: Credential, ring: Callable[[], KeyRing]) -> bytes:
 
 def _owner(credential_id: str, project: str, prefix: str) -> str:
     """What a secret is bound to: for another Project or prefix it cannot be opened."""
-    return f"git_credentials:{json.dumps([credential_id, project, prefix])}"
+    return owner_of("git_credentials", credential_id, project, prefix)
 
 
 def _prefix(prefix: str, kind: Kind) -> str:
