@@ -17,8 +17,10 @@ from connectory.database.tables import (
     connector_versions,
     connectors,
     connectors_staged,
+    deployments,
     git_credentials,
     operators,
+    releases,
 )
 from connectory.http.access import Grant
 from connectory.identity import store
@@ -115,6 +117,12 @@ def _fill_staging(database: Database, now: int) -> None:
             row |= {"project": "europe-west1.gcp:shop", "status": "Draft"}
             row |= {"document": json.dumps({"name": name}), "created_at": now}
             connection.execute(connectors_staged.insert().values(row | {"last_modified_at": now}))
+            row = {"id": ids.new_id(), "key": f"live-{number}" if number else None, "version": 1}
+            row |= {"project": "europe-west1.gcp:shop", "status": "Deployed"}
+            row |= {"document": json.dumps({"name": name}), "created_at": now}
+            connection.execute(deployments.insert().values(row | {"last_modified_at": now}))
+            release = {"deployment_id": row["id"], "number": number + 1, "document": name}
+            connection.execute(releases.insert().values(release))
             row = {"id": ids.new_id(), "project": "europe-west1.gcp:shop", "prefix": name}
             row |= {"username": name, "kind": "token", "sealed": name, "created_at": now}
             connection.execute(git_credentials.insert().values(row))

@@ -122,11 +122,8 @@ def body_of(described: Described, endpoint: Endpoint) -> dict[str, Any]:
         return {"data": {name: FORM[name] for name in names if name in FORM}}
     if endpoint.body is ConnectorUpdate:
         return {"json": {"version": 1, "actions": []}}
-    if endpoint.body is DeploymentUpdate:
-        return {"json": {"version": 1, "actions": [{"action": "redeploy"}]}}
-    if endpoint.body is DeploymentDraft:
-        reference = {"id": DEPLOYABLE["id"]}
-        return {"json": {"connector": reference, "configurations": [], "region": REGION}}
+    if endpoint.path.startswith("/{projectKey}/deployments"):
+        return {"json": deployment_body(endpoint)}
     if endpoint.body == CertificationUpdate:
         return {"json": {"version": certifiable(staged()).version, "action": "take"}}
     assert endpoint.body is ConnectorStagedDraft, "say here what a body of this endpoint is"
@@ -137,6 +134,13 @@ def body_of(described: Described, endpoint: Endpoint) -> dict[str, Any]:
             "repository": {"url": described.repositories.url(), "tag": "v1.0.0"},
         }
     }
+
+
+def deployment_body(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.body is DeploymentUpdate:
+        return {"version": 1, "actions": [{"action": "redeploy"}]}
+    assert endpoint.body is DeploymentDraft
+    return {"connector": {"id": DEPLOYABLE["id"]}, "configurations": [], "region": REGION}
 
 
 def send(

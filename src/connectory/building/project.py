@@ -90,6 +90,9 @@ class Manifest(Struct, frozen=True, rename="camel"):
         return bool(self.all_dependencies) or has_scripts
 
 
+_manifest = msgspec.json.Decoder(Manifest)
+
+
 class Module(Struct, frozen=True, kw_only=True):
     """A module of the repository that an application refers to.
 
@@ -188,7 +191,7 @@ def _manifest(folder: Path, shown: str) -> Manifest | None:
     if text is None:
         return None
     try:
-        return msgspec.json.decode(text.removeprefix("\ufeff"), type=Manifest)
+        return _manifest.decode(text.removeprefix("\ufeff"))
     except (msgspec.DecodeError, RecursionError) as why:
         raise Refused(
             "package.json cannot be read", f"{shown}/package.json cannot be read: {why}"

@@ -40,6 +40,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     made_with: str
 
 
+_facts = msgspec.json.Decoder(Facts)
+
+
 class Builds:
     """The `Builder` of applications for Node, and of static files."""
 
@@ -194,4 +197,4 @@ class Builds:
 
 
 def _facts(folder: Path) -> Facts:
-    return msgspec.json.decode((folder / _FACTS).read_bytes(), type=Facts)
+    return _facts.decode((folder / _FACTS).read_bytes())

@@ -12,7 +12,11 @@ from connectory.deployments.configuration import Values
 from connectory.deployments.environment import Commerce, credentials, values_of
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
+from connectory.kernel.prepared import prepared
 from connectory.runtime.model import HealthCheck, Program, StartFailed
+
+
+_HEALTH_CHECK = prepared(HealthCheck)
 
 
 class Programs:
@@ -67,7 +71,7 @@ class Programs:
             health_check=None
             if health is None
             else msgspec.convert(
-                {_SNAKE[name]: value for name, value in health.items()}, HealthCheck
+                {_SNAKE[name]: value for name, value in health.items()}, _HEALTH_CHECK
             ),
         )
 
