@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,10 +11,10 @@ import pytest
 from connectory.settings import SettingError, Settings
 
 
-def doctor(folder, *options, **variables):
+def doctor(folder, *options, before=(), **variables):
     environment = {**os.environ, "CONNECTORY_DATA": str(folder / "data"), **variables}
     return subprocess.run(
-        [sys.executable, "-m", "connectory", "doctor", *options],
+        [*before, sys.executable, "-m", "connectory", "doctor", *options],
         env=environment,
         capture_output=True,
         check=False,
@@ -42,6 +43,14 @@ def test_without_its_tools_it_names_them_and_fails(tmp_path):
     assert ran.returncode == 1
     for tool in ("git", "node", "npm"):
         assert f"Install {tool}: it " in ran.stdout
+
+
+def test_a_server_that_may_gain_no_privileges_confines_as_well(tmp_path):
+    if shutil.which("setpriv") is None:
+        pytest.skip("no setpriv")
+    usual = json.loads(doctor(tmp_path, "--json").stdout)
+    bound = json.loads(doctor(tmp_path, "--json", before=["setpriv", "--no-new-privs"]).stdout)
+    assert bound == usual
 
 
 def test_the_network_of_applications_is_one_of_three():

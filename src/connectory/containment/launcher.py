@@ -27,6 +27,7 @@ from connectory.containment.processes import (
     children,
     environment,
     inner_number,
+    name,
     send,
     stopped_tree,
 )
@@ -144,15 +145,19 @@ class Launcher:
                 self._asked.discard(top)
 
     def _program(self, top: int) -> int:
-        """The program of an outermost process: the second process of the namespace within."""
+        """The program of an outermost process; 0: it is not there yet.
+
+        It is the first child of bubblewrap's first process within: pasta makes a namespace of
+        processes too, so that the outer bubblewrap may be the first of one as well. Until it is the
+        program it is bubblewrap, which forks for other purposes before.
+        """
         if top in self._marks:
             return top
-        at = [top]
-        while at:
-            at = [child for each in at for child in children(each)]
-            for each in at:
-                if inner_number(each) > 1:
-                    return each
+        at = top
+        while below := children(at):
+            if inner_number(at) == 1 and name(at) == "bwrap" and inner_number(below[0]) > 1:
+                return next((each for each in below if name(each) != "bwrap"), 0)
+            at = below[0]
         return 0
 
     def _kill(self, top: int) -> None:

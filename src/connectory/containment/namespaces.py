@@ -105,6 +105,7 @@ class Namespaces:
         self._launcher = launcher
         self._refused = refused
         self._root = os.geteuid() == 0
+        self._gains_nothing = "NoNewPrivs:\t1\n" in Path("/proc/self/status").read_text()
         self._users = _Users(self._data_folder)
         self._system = list(_system(self._data_folder))
 
@@ -233,7 +234,7 @@ class Namespaces:
         disk = min(bounds.disk_bytes, bounds.memory_bytes // 2)
         options = [
             *_NAMESPACES,
-            *(["--disable-userns"] if self._tools.version >= (0, 8) else []),
+            *self._user_options(confinement),
             *([] if shared or self._own_network(confinement) else ["--unshare-net"]),
             *self._system,
             *("--proc", "/proc", "--dev", "/dev"),
@@ -248,6 +249,18 @@ class Namespaces:
         for name, value in environment.items():
             options += ["--setenv", name, value]
         return stage, [*options, "--chdir", confinement.folder]
+
+    def _user_options(self, confinement: Confinement) -> list[str]:
+        """Options for its user.
+
+        Where the server may gain no privileges, neither may pasta's child, which has too few left
+        to make a user namespace within its own. Then the program is root of that one, without any
+        capability, and without a way to gain one.
+        """
+        if self._gains_nothing and self._own_network(confinement):
+            return []
+        options = ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+        return [*options, "--disable-userns"] if self._tools.version >= (0, 8) else options
 
     def _stage(self, mounts: Sequence[Mount]) -> Stage | None:
         """As root: what the program's user could not reach itself."""
@@ -270,9 +283,8 @@ _WITH_PASTA = (
     " user open /dev/net/tun: chmod 0666 /dev/net/tun, as most systems have it."
 )
 _NAMESPACES = (
-    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
-    *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
-    *("--uid", "1000", "--gid", "1000", "--hostname", "application"),
+    *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
+    *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "application"),
 )
 
 

@@ -40,6 +40,11 @@ def inner_number(pid: int) -> int:
     return int(numbers[-1]) if len(numbers) > len(_own_numbers()) else 0
 
 
+def name(pid: int) -> str:
+    """What it executes, by the first 15 letters of its name; a program can change its own."""
+    return _status(pid).get("Name", "")
+
+
 def _own_numbers() -> list[str]:
     return _status(os.getpid()).get("NSpid", "").split()
 
