@@ -117,12 +117,7 @@ class Instance:
         """
         instance = cls(program, surroundings, surroundings.ports.take())
         try:
-            confinement = confined(
-                program,
-                instance.address[1],
-                network=surroundings.network,
-                places=surroundings.containment.shows_places,
-            )
+            confinement = confined(program, instance.address[1], surroundings.network)
             contained, *pipes = await surroundings.blocking(
                 lambda: _spawn(surroundings.containment, confinement)
             )
@@ -139,6 +134,11 @@ class Instance:
         """What befell it, with the last lines that it printed."""
         tail = b"\n".join(self._tail).decode(errors="replace")
         return StartFailed(what, output=tail)
+
+    @property
+    def pid(self) -> int:
+        """The outermost process; 0 where it is over."""
+        return self._contained.pid if self._contained else 0
 
     @property
     def exit_words(self) -> str:
@@ -211,8 +211,8 @@ class Instance:
         self._lines.append(lines)
 
 
-def confined(program: Program, port: int, *, network: Network, places: bool) -> Confinement:
-    """How a program is run; `places`: whether mounts appear where we say."""
+def confined(program: Program, port: int, network: Network) -> Confinement:
+    """How a program is run, with a port of loopback that leads to it."""
     artifact = program.artifact
     mounts = [Mount(source=artifact.folder, target=WORKSPACE)]
     if artifact.libraries is not None:
@@ -222,7 +222,7 @@ def confined(program: Program, port: int, *, network: Network, places: bool) -> 
         command=artifact.command,
         environment=environment(program),
         mounts=mounts,
-        folder=WORKSPACE if places else str(artifact.folder),
+        folder=WORKSPACE,
         network=network,
         port=port,
         bounds=program.bounds,
