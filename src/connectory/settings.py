@@ -60,6 +60,30 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+@dataclass(frozen=True)
+class Ports:
+    """A range of ports, the last one included."""
+
+    first: int
+    last: int
+
+    @property
+    def numbers(self) -> range:
+        """All of them."""
+        return range(self.first, self.last + 1)
+
+    def __str__(self) -> str:
+        """As the variable has it."""
+        return f"{self.first}-{self.last}"
+
+
+def _ports(value: str) -> Ports:
+    first, _, last = value.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 2**16):
+        raise ValueError("two ports with a hyphen between them, such as 20000-29999")
+    return Ports(int(first), int(last))
+
+
 def _list(value: str) -> tuple[str, ...]:
     return tuple(part for part in value.replace(",", " ").split() if part)
 
@@ -305,6 +329,32 @@ class Settings:
         "What applications reach: public, the internet by IPv4, neither this machine nor private"
         " and metadata addresses; open, private addresses too; none, nothing. Never this machine's"
         " loopback.",
+    )
+
+    gateway_port: int = _setting(
+        7071,
+        _whole_number(1),
+        "Port of the gateway, at which applications answer by their host names.",
+    )
+    gateway_url: str = _setting(
+        "",
+        _url,
+        "The domain of applications, such as https://apps.example.com: every name under it must"
+        " lead to the gateway. Empty: each application has an address of its own on this machine.",
+    )
+    gateway_ports: Ports = _setting(
+        Ports(20_000, 29_999),
+        _ports,
+        "Ports of this machine for the addresses of applications, where there is no"
+        " CONNECTORY_GATEWAY_URL.",
+    )
+    idle_seconds: float = _setting(
+        900.0,
+        _seconds,
+        "How long an application of a preview or sandbox Deployment stays up without a request.",
+    )
+    start_seconds: float = _setting(
+        120.0, _seconds, "How long an application may take from its start to its health."
     )
 
     @classmethod
