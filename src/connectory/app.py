@@ -252,7 +252,7 @@ def _running(
         Addresses(
             settings.data / "gateway" / "ports.json",
             url=settings.gateway_url,
-            ports=settings.gateway_ports.all,
+            ports=settings.gateway_ports.numbers,
         ),
         answered=logs.answered,
         trusted_proxies=settings.trusted_proxies,

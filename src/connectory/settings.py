@@ -60,6 +60,30 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+@dataclass(frozen=True)
+class Ports:
+    """A range of ports, the last one included."""
+
+    first: int
+    last: int
+
+    @property
+    def numbers(self) -> range:
+        """All of them."""
+        return range(self.first, self.last + 1)
+
+    def __str__(self) -> str:
+        """As the variable has it."""
+        return f"{self.first}-{self.last}"
+
+
+def _ports(value: str) -> Ports:
+    first, _, last = value.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 2**16):
+        raise ValueError("two ports with a hyphen between them, such as 20000-29999")
+    return Ports(int(first), int(last))
+
+
 def _list(value: str) -> tuple[str, ...]:
     return tuple(part for part in value.replace(",", " ").split() if part)
 
@@ -111,32 +135,6 @@ def _mirrors(value: str) -> GitMirrors:
                 f"mirrors in folders that are named from the root, file:///…: {target}"
             )
     return GitMirrors(tuple(pairs.items()))
-
-
-@dataclass(frozen=True)
-class PortRange:
-    """Ports, the last one included."""
-
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        """As the variable has it."""
-        return f"{self.first}-{self.last}"
-
-    @property
-    def all(self) -> range:
-        """All of them."""
-        return range(self.first, self.last + 1)
-
-
-def _ports(value: str) -> PortRange:
-    first, dash, last = value.partition("-")
-    if not dash or not (first.isdecimal() and last.isdecimal()):
-        raise ValueError("two ports with a hyphen between, such as 20000-29999")
-    if not 1024 <= int(first) <= int(last) <= 65_535:  # noqa: PLR2004 - those that users may have
-        raise ValueError("ports from 1024 to 65535, the lower one first")
-    return PortRange(int(first), int(last))
 
 
 def _switch(value: str) -> Switch:
@@ -310,20 +308,11 @@ class Settings:
     max_deployments: int = _setting(
         100, _whole_number(1), "The most Deployments that a Project may have."
     )
-    start_seconds: float = _setting(
-        120.0, _seconds, "How long an application may take to be healthy after its start."
-    )
     application_network: Reach = _setting(
         "public",
         _reach,
         "What applications reach: public, the outside without private addresses; open, private ones"
         " too; none.",
-    )
-    idle_seconds: float = _setting(
-        900.0,
-        _seconds,
-        "After how long without a call applications of previews and sandboxes sleep; the next call"
-        " wakes them.",
     )
     run_unconfined: Switch = _setting(
         "off",
@@ -333,20 +322,6 @@ class Settings:
     )
     gateway_host: str = _setting(
         "127.0.0.1", _text, "Address that the gateway listens on for the names of a domain."
-    )
-    gateway_port: int = _setting(
-        7071, _whole_number(1), "Port that the gateway listens on for the names of a domain."
-    )
-    gateway_url: str = _setting(
-        "",
-        _url,
-        "Address of the domain under which every name leads to the gateway, such as"
-        " https://apps.example.com. Empty: each application has a port of this machine's loopback.",
-    )
-    gateway_ports: PortRange = _setting(
-        PortRange(20_000, 29_999),
-        _ports,
-        "Ports of loopback that applications get where the gateway has no domain, as FIRST-LAST.",
     )
     commerce_api_url: str = _setting(
         "https://api.{region}.commercetools.com",
@@ -428,6 +403,32 @@ class Settings:
         _whole_number(0),
         "Disk for what was built, and for packages that builds fetched. Those not used for longest"
         " go first; those of Deployments stay.",
+    )
+
+    gateway_port: int = _setting(
+        7071,
+        _whole_number(1),
+        "Port of the gateway, at which applications answer by their host names.",
+    )
+    gateway_url: str = _setting(
+        "",
+        _url,
+        "The domain of applications, such as https://apps.example.com: every name under it must"
+        " lead to the gateway. Empty: each application has an address of its own on this machine.",
+    )
+    gateway_ports: Ports = _setting(
+        Ports(20_000, 29_999),
+        _ports,
+        "Ports of this machine for the addresses of applications, where there is no"
+        " CONNECTORY_GATEWAY_URL.",
+    )
+    idle_seconds: float = _setting(
+        900.0,
+        _seconds,
+        "How long an application of a preview or sandbox Deployment stays up without a request.",
+    )
+    start_seconds: float = _setting(
+        120.0, _seconds, "How long an application may take from its start to its health."
     )
 
     @classmethod

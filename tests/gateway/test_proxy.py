@@ -422,6 +422,36 @@ def test_requests_wait_for_an_application_that_sleeps(play):
     play(act)
 
 
+def test_a_request_waits_where_its_application_has_just_died(play):
+    async def act(scene):
+        await scene.application()
+        caller = await scene.caller()
+        first = json.loads((await caller.ask("/echo")).body)["pid"]
+        os.kill(first, 9)
+        answer = await caller.ask("/echo")
+        assert (answer.status, json.loads(answer.body)["pid"] != first) == (200, True)
+
+    play(act)
+
+
+def test_one_application_has_no_more_requests_than_it_may_and_others_are_none_the_worse(play):
+    async def act(scene):
+        await scene.application()
+        busy, other = await scene.caller(), await scene.caller()
+        await busy.request("/slow")
+        await scene.until(lambda: scene.runtime._instances)
+        answer = await other.ask("/sized")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        scene.gateway.set_route(route(application_id="a-2", slug="b" * 24, static=scene.folder))
+        await other.send(f"GET / HTTP/1.1\r\nHost: service-{'b' * 24}.localhost\r\n\r\n")
+        assert (await other.answer()).status == 404
+        busy.close()
+        await scene.until(lambda: not scene.runtime._instances)
+        assert (await other.ask("/sized")).body == b"hello"
+
+    play(act, requests_of_one=1)
+
+
 def test_nobody_answers_for_an_application_that_is_not_there(play):
     async def act(scene):
         caller = await scene.caller()

@@ -53,11 +53,12 @@ class Plain:
         self.confinements: list[Confinement] = []
 
     def start(self, confinement: Confinement, *, stdout, stderr) -> PlainProcess:
+        places = {mount.target: mount.source for mount in confinement.mounts}
         process = PlainProcess(
             subprocess.Popen(
                 confinement.command,
                 env={**confinement.environment, "LISTEN": str(confinement.port)},
-                cwd=confinement.folder,
+                cwd=places[confinement.folder],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

@@ -70,12 +70,11 @@ def descriptors() -> int:
 
 def alive(group: int) -> list[str]:
     """The processes of a group that have not ended, though nobody may have asked how."""
-    found = [path.read_text().rpartition(")")[2].split() for path in _stats()]
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found.append(path.read_text().rpartition(")")[2].split())
     return [state for state, _, its_group, *_ in found if int(its_group) == group and state != "Z"]
-
-
-def _stats() -> list[Path]:
-    return [path for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ class Manifest(Struct, frozen=True, rename="camel"):
         return bool(self.all_dependencies) or has_scripts
 
 
-_manifest = msgspec.json.Decoder(Manifest)
+_MANIFEST: Final = msgspec.json.Decoder(Manifest)
 
 
 class Module(Struct, frozen=True, kw_only=True):
@@ -191,7 +191,7 @@ def _manifest(folder: Path, shown: str) -> Manifest | None:
     if text is None:
         return None
     try:
-        return _manifest.decode(text.removeprefix("\ufeff"))
+        return _MANIFEST.decode(text.removeprefix("\ufeff"))
     except (msgspec.DecodeError, RecursionError) as why:
         raise Refused(
             "package.json cannot be read", f"{shown}/package.json cannot be read: {why}"

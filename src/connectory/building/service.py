@@ -40,7 +40,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     made_with: str
 
 
-_facts = msgspec.json.Decoder(Facts)
+_FACTS_DECODER: Final = msgspec.json.Decoder(Facts)
 
 
 class Builds:
@@ -197,4 +197,4 @@ class Builds:
 
 
 def _facts(folder: Path) -> Facts:
-    return _facts.decode((folder / _FACTS).read_bytes())
+    return _FACTS_DECODER.decode((folder / _FACTS).read_bytes())

@@ -15,7 +15,6 @@ from connectory.deployments.model import Application, Deployment, Release
 from connectory.kernel.prepared import prepared
 from connectory.runtime.model import HealthCheck, Program, StartFailed
 
-
 _HEALTH_CHECK = prepared(HealthCheck)
 
 

@@ -20,8 +20,9 @@ _CLIENT_GONE = 499
 _SWITCHING, _NO_CONTENT = 101, 204
 _BODILESS = frozenset((204, 304))
 _SPECIAL = HOP_BY_HOP | {b"content-length", b"x-correlation-id"}
-#: Whether a new instance may be asked for, where the one that was given accepts no connection.
-_TRIES = 2
+#: The pauses after which an instance is asked for again, where the one that was given accepts no
+#: connection: it may have died this moment, which the runtime notices when it has ended.
+_PAUSES = (0.02, 0.1, 0.3, 1.0)
 
 
 class Call:
@@ -69,6 +70,7 @@ class Call:
 
     def through(self, data: bytes) -> None:
         """Bytes for the tunnel."""
+        self.request.received += len(data)
         if self._upstream is not None:
             self._upstream.write(data)
 
@@ -207,7 +209,7 @@ class Call:
     async def _reach(self) -> None:
         """Have the application awake and connected, and begin."""
         application_id = self.route.application_id
-        for attempt in range(_TRIES):
+        for pause in (*_PAUSES, None):
             try:
                 if self._address is None:
                     self._address = await self._gateway.runtime.address(application_id)
@@ -218,8 +220,8 @@ class Call:
                 self.fail(faults.failed(f"The application did not start: {why.reason}"))
             except OSError:
                 self._release()
-                if attempt + 1 < _TRIES:
-                    await asyncio.sleep(0.1)  # it may have died this moment, and be noticed then
+                if pause is not None:
+                    await asyncio.sleep(pause)
                     continue
                 self.fail(faults.failed("The application does not accept connections"))
             return

@@ -287,7 +287,7 @@ class Connection(asyncio.Protocol):
         else:
             answering = Serving(self._gateway, self, route, request)
         self._answering = answering
-        self._gateway.began(route)
+        self._gateway.began(answering.route)
         answering.start()
 
     def _tell(self, answering: Answering, now: float) -> None:

@@ -42,6 +42,7 @@ class Gateway:
         head_bytes: int = 32 * 2**10,
         head_seconds: float = 30.0,
         idle_seconds: float = 75.0,
+        requests_of_one: int = REQUESTS_OF_ONE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`answered` hears of each request that was answered; it must not block."""
@@ -51,6 +52,7 @@ class Gateway:
         self.head_bytes = head_bytes
         self.head_seconds = head_seconds
         self.idle_seconds = idle_seconds
+        self.requests_of_one = requests_of_one
         self.clock = clock
         self.choose = correlation_ids()
         self.connections: set[Connection] = set()
@@ -138,12 +140,11 @@ class Gateway:
 
     def is_busy(self, route: Route) -> bool:
         """Whether an application has as many requests as it may."""
-        return self._under_way[route.application_id] >= REQUESTS_OF_ONE
+        return self._under_way[route.application_id] >= self.requests_of_one
 
-    def began(self, route: Route | None) -> None:
+    def began(self, route: Route) -> None:
         """A request to an application began."""
-        if route is not None:
-            self._under_way[route.application_id] += 1
+        self._under_way[route.application_id] += 1
 
     def ended(self, route: Route) -> None:
         """It has ended."""

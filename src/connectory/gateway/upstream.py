@@ -1,6 +1,7 @@
 """Connections to applications: kept open between requests, one request at a time on each."""
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -314,6 +315,7 @@ class Pool:
         self._idle.clear()
 
 
+@functools.lru_cache(256)
 def idle_seconds(value: bytes) -> float:
     """How long a connection may be idle, by an answer's Keep-Alive header; a second less."""
     for part in value.split(b","):

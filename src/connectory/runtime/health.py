@@ -2,34 +2,62 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 
+from connectory.containment.model import APPLICATION_PORT
+from connectory.containment.processes import children
 from connectory.runtime.model import HealthCheck
 
 LOOPBACK = "127.0.0.1"
 
-#: A forwarder accepts connections before the program listens, and resets them at once. One that is
-#: still open after this many seconds has reached the program.
-_SETTLES_SECONDS = 0.1
 _CONNECT_SECONDS = 2.0
 _SUCCESS = range(200, 400)
 
+#: The program that forwards a port into a network of its own; the processor may be in its name.
+_FORWARDERS = ("pasta", "passt")
+_LISTENS = "0A"
 
-async def is_open(port: int) -> bool:
-    """Whether somebody accepts connections, and keeps them."""
+
+async def is_open(pid: int, port: int) -> bool:
+    """Whether the program of an outermost process accepts connections on a port of loopback.
+
+    A forwarder accepts them before the program does, and cannot say so; there the kernel is asked
+    whether somebody listens in the program's network.
+    """
+    if _name(pid).startswith(_FORWARDERS) and not _listens_within(pid):
+        return False
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
     except (OSError, TimeoutError):
         return False
+    writer.close()
+    return True
+
+
+def _listens_within(pid: int) -> bool:
+    innermost = pid
+    while within := children(innermost):
+        innermost = within[-1]
+    return innermost != pid and any(
+        local.endswith(f":{APPLICATION_PORT:04X}") and state == _LISTENS
+        for table in ("tcp", "tcp6")
+        for _, local, _, state, *_ in _rows(Path(f"/proc/{innermost}/net/{table}"))
+    )
+
+
+def _rows(table: Path) -> list[list[str]]:
     try:
-        async with asyncio.timeout(_SETTLES_SECONDS):
-            return bool(await reader.read(1))
-    except TimeoutError:
-        return True
+        return [line.split() for line in table.read_text().splitlines()[1:]]
     except OSError:
-        return False
-    finally:
-        writer.close()
+        return []
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
 
 
 async def answers(port: int, check: HealthCheck) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from connectory.containment.listening import listens
 from connectory.containment.model import (
     APPLICATION_PORT,
     Confinement,
@@ -21,7 +20,7 @@ from connectory.containment.model import (
     Mount,
     Network,
 )
-from connectory.runtime.health import LOOPBACK, is_open
+from connectory.runtime.health import LOOPBACK
 from connectory.runtime.lines import Lines
 from connectory.runtime.model import Output, Program, StartFailed
 
@@ -118,12 +117,7 @@ class Instance:
         """
         instance = cls(program, surroundings, surroundings.ports.take())
         try:
-            confinement = confined(
-                program,
-                instance.address[1],
-                network=surroundings.network,
-                places=surroundings.containment.shows_places,
-            )
+            confinement = confined(program, instance.address[1], surroundings.network)
             contained, *pipes = await surroundings.blocking(
                 lambda: _spawn(surroundings.containment, confinement)
             )
@@ -136,19 +130,15 @@ class Instance:
             await instance._listen(name, pipe)
         return instance
 
-    async def listens(self) -> bool:
-        """Whether the program accepts connections on its port."""
-        contained = self._contained
-        if contained is None:
-            return False
-        pid = contained.pid
-        told = await self._surroundings.blocking(lambda: listens(pid, APPLICATION_PORT))
-        return await is_open(self.address[1]) if told is None else told
-
     def failure(self, what: str) -> StartFailed:
         """What befell it, with the last lines that it printed."""
         tail = b"\n".join(self._tail).decode(errors="replace")
         return StartFailed(what, output=tail)
+
+    @property
+    def pid(self) -> int:
+        """The outermost process; 0 where it is over."""
+        return self._contained.pid if self._contained else 0
 
     @property
     def exit_words(self) -> str:
@@ -221,8 +211,8 @@ class Instance:
         self._lines.append(lines)
 
 
-def confined(program: Program, port: int, *, network: Network, places: bool) -> Confinement:
-    """How a program is run; `places`: whether mounts appear where we say."""
+def confined(program: Program, port: int, network: Network) -> Confinement:
+    """How a program is run, with a port of loopback that leads to it."""
     artifact = program.artifact
     mounts = [Mount(source=artifact.folder, target=WORKSPACE)]
     if artifact.libraries is not None:
@@ -232,7 +222,7 @@ def confined(program: Program, port: int, *, network: Network, places: bool) -> 
         command=artifact.command,
         environment=environment(program),
         mounts=mounts,
-        folder=WORKSPACE if places else str(artifact.folder),
+        folder=WORKSPACE,
         network=network,
         port=port,
         bounds=program.bounds,

@@ -253,6 +253,7 @@ class Supervised:
 
 async def _fault(instance: Instance, check: HealthCheck | None) -> str:
     """Why an instance that starts is not well; "" where it is."""
-    if not await instance.listens():
+    port = instance.address[1]
+    if not await health.is_open(instance.pid, port):
         return "nothing listens on port 8080"
-    return await health.answers(instance.address[1], check) if check is not None else ""
+    return await health.answers(port, check) if check is not None else ""
