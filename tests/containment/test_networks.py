@@ -14,7 +14,7 @@ import json, socket, sys, threading
 found = []
 def attempt(host, port):
     try:
-        socket.create_connection((host, port), 2).close()
+        socket.create_connection((host, port), 1).close()
         found.append(host)
     except OSError:
         pass
