@@ -144,7 +144,7 @@ def processes_with(token: str) -> list[str]:
         with contextlib.suppress(OSError):
             line = each.read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if token in line:
-                found.append(f"{each.parent.name}: {line[:200]}")
+                found.append(f"{each.parent.name}: {line[:300]}")
     return found
 
 

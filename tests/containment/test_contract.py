@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from connectory.containment import cgroups
 from connectory.containment.model import Mount
@@ -293,12 +294,27 @@ def test_one_that_takes_memory_without_end_is_bounded(place: Place):
     script = """
 parts = []
 for number in range(64):
-    parts.append(b"x" * 2**24)
+    parts.append(b"x" * 2**23)
     print(number, flush=True)
 """
-    code, said = place.python(script).ended()
+    bounds = structs.replace(SMALL, memory_bytes=2**27)
+    code, said = place.python(script, bounds=bounds).ended()
     assert code != 0
-    assert int(said.split()[-1]) * 2**24 < SMALL.memory_bytes
+    assert int(said.split()[-1]) * 2**23 < bounds.memory_bytes
+
+
+def test_one_that_never_rests_gets_its_share_of_a_processor(place: Place):
+    if not any(good for what, good, _ in place.containment.holds.findings if "Processors" in what):
+        pytest.skip("processors are not bounded here, and it says so")
+    script = """
+import time
+until = time.monotonic() + 0.8
+while time.monotonic() < until:
+    pass
+print(time.process_time())
+"""
+    said = place.python(script, bounds=structs.replace(SMALL, cpus=0.25)).well()
+    assert float(said) < 0.5
 
 
 def test_one_that_fills_the_disk_is_bounded(place: Place):
@@ -412,6 +428,26 @@ def test_what_a_killed_server_left_is_removed_by_the_next(place: Place, tmp_path
         server.kill()
     _gone(token, port)
     _without_groups(tmp_path)
+
+
+def test_what_outlived_its_server_is_ended_by_the_next(tmp_path: Path):
+    if cgroups.found(tmp_path) is None:
+        pytest.skip("no control groups can be made here")
+    token = f"token-{time.monotonic_ns()}"
+    script = """
+import subprocess, sys
+from pathlib import Path
+from connectory.containment import cgroups
+from connectory.containment.model import Bounds
+group = cgroups.found(Path(sys.argv[1])).made(Bounds())
+for file in group.joined_by:
+    Path(file).write_text("0")
+subprocess.Popen(["/bin/sh", "-c", "sleep 1000; : $0", sys.argv[2]], stdout=-3, stderr=-3)
+"""
+    subprocess.run([sys.executable, "-c", script, tmp_path, token], check=True)
+    assert processes_with(token)
+    _without_groups(tmp_path)
+    assert not processes_with(token)
 
 
 def test_it_starts_again_after_what_starts_programs_was_killed(place: Place):

@@ -22,8 +22,13 @@ def doctor(folder, *options, before=(), **variables):
     )
 
 
-def test_it_says_what_holds_and_how_to_get_the_rest(tmp_path):
-    ran = doctor(tmp_path, "--json")
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    return doctor(tmp_path_factory.mktemp("usual"), "--json")
+
+
+def test_it_says_what_holds_and_how_to_get_the_rest(usual, tmp_path):
+    ran = usual
     told = json.loads(ran.stdout)
     lines = doctor(tmp_path).stdout.splitlines()
     for each in told["findings"]:
@@ -45,12 +50,11 @@ def test_without_its_tools_it_names_them_and_fails(tmp_path):
         assert f"Install {tool}: it " in ran.stdout
 
 
-def test_a_server_that_may_gain_no_privileges_confines_as_well(tmp_path):
+def test_a_server_that_may_gain_no_privileges_confines_as_well(usual, tmp_path):
     if shutil.which("setpriv") is None:
         pytest.skip("no setpriv")
-    usual = json.loads(doctor(tmp_path, "--json").stdout)
     bound = json.loads(doctor(tmp_path, "--json", before=["setpriv", "--no-new-privs"]).stdout)
-    assert bound == usual
+    assert bound == json.loads(usual.stdout)
 
 
 def test_the_network_of_applications_is_one_of_three():

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ import json, socket, sys, threading
 found = []
 def attempt(host, port):
     try:
-        socket.create_connection((host, port), 2).close()
+        socket.create_connection((host, port), 1).close()
         found.append(host)
     except OSError:
         pass
@@ -159,6 +160,9 @@ except OSError as error:
 
 def test_a_network_ends_with_its_program(place: Place):
     _own(place)
-    before = processes_with("--no-map-gw")
-    place.python("print('done')").well()
-    assert processes_with("--no-map-gw") == before
+    token = f"token-{time.monotonic_ns()}"
+    started = place.python("import time; print('up', flush=True); time.sleep(0.2)", token)
+    started.said("up")
+    assert any("--no-map-gw" in line for line in processes_with(token))
+    started.well()
+    assert not processes_with(token)

@@ -279,7 +279,7 @@ class Namespaces:
 
 _AS_ROOT = "They run as the server's user, in a user namespace; root gives each a user of its own."
 _WITH_PASTA = (
-    "Install passt (for pasta) and iproute2, have a route to the internet, and let the server's"
+    "Install passt (for pasta) and iproute2, be in a network by IPv4, and let the server's"
     " user open /dev/net/tun: chmod 0666 /dev/net/tun, as most systems have it."
 )
 _NAMESPACES = (

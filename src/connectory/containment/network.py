@@ -18,6 +18,7 @@ RESOLVER = "198.51.100.53"
 #: Of the same block: pasta answers for every address, and routes need one to lead to.
 _GATEWAY = "198.51.100.1"
 _INTERFACE = "net0"
+_SMALLEST = 30  # the longest prefix of a network with an address beside one's own
 
 #: RFC 6890 and its successors: what is not of the public internet.
 PRIVATE = (
@@ -47,7 +48,19 @@ def arguments(network: Network, port: int | None) -> list[str]:
         # What is public is reached by IPv4. IPv6 has more ways into private networks (link-local,
         # translated and mapped addresses) than routes can name.
         given += ["--ipv4-only"]
-    return given
+    return given + _without_default_route()
+
+
+def _without_default_route() -> list[str]:
+    """What pasta must be told where this machine has no way out, which it asks for even then."""
+    connected = [(name, network) for name, network, gateway in _routes() if not gateway]
+    if any(not network.prefixlen for _, network, _ in _routes()):
+        return []
+    for name, network in connected:
+        if network.prefixlen <= _SMALLEST:
+            # Any address but this machine's, which is seldom the last.
+            return ["-i", name, "-g", str(network.broadcast_address - 1)]
+    return []
 
 
 def routes(network: Network) -> str:
@@ -69,17 +82,25 @@ def routes(network: Network) -> str:
 def _neighbours() -> Sequence[str]:
     """This machine's own addresses, its gateways and the networks it is in, unless public ones."""
     found: set[ipaddress.IPv4Network] = set()
-    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
-        _, target, gateway, _, _, _, _, mask, *_ = line.split()
-        if int(gateway, 16):
-            found.add(ipaddress.IPv4Network(_address(gateway)))
-        network = ipaddress.IPv4Network(f"{_address(target)}/{_address(mask)}")
+    for _, network, gateway in _routes():
+        if gateway:
+            found.add(ipaddress.IPv4Network(gateway))
         if network.prefixlen and not network.is_global:
             found.add(network)
     found |= {ipaddress.IPv4Network(each) for each in _own_addresses()}
     private = [ipaddress.IPv4Network(each) for each in PRIVATE]
     beyond = [each for each in found if not any(each.subnet_of(other) for other in private)]
     return [str(each) for each in ipaddress.collapse_addresses(beyond)]
+
+
+def _routes() -> Sequence[tuple[str, ipaddress.IPv4Network, str]]:
+    """Of each of this machine's routes its interface, its network and its gateway, or nothing."""
+    found = []
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        name, target, gateway, _, _, _, _, mask, *_ = line.split()
+        network = ipaddress.IPv4Network(f"{_address(target)}/{_address(mask)}")
+        found.append((name, network, _address(gateway) if int(gateway, 16) else ""))
+    return found
 
 
 def _own_addresses() -> Sequence[str]:
