@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
@@ -24,9 +23,10 @@ from connectory.deployments.model import Application, Deployment, GeneratedClien
 from connectory.deployments.programs import Programs
 from connectory.identity.administration import Administration
 from connectory.kernel.clock import Clock
-from connectory.runtime.model import StartFailed
+from connectory.runtime.model import HealthCheck, StartFailed
 from connectory.sources.model import Fetched, SourceError
 from connectory.sources.service import Sources
+from connectory.specification import shape
 from connectory.specification.model import Specification
 from connectory.staging.declaring import SpecificationMissing, read_specification, told
 from connectory.work.lease import Lease
@@ -252,7 +252,7 @@ class Deploying:
                 artifacts={name: each.id for name, each in artifacts.items()},
                 endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
                 health_checks={
-                    name: msgspec.to_builtins(each.health_check)
+                    name: _health_check(each.health_check)
                     for name, each in by_name.items()
                     if each.health_check
                 },
@@ -454,3 +454,11 @@ def _without(before: Deployment, application: str, *, title: str | None = None) 
         if each.application != application or (title is not None and each.title != title)
     )
     return before if report == before.report else replace(before, report=report)
+
+
+def _health_check(written: shape.HealthCheck) -> HealthCheck:
+    """As connect.yaml has it; what it leaves out has defaults."""
+    names = ("interval_seconds", "timeout_seconds", "unhealthy_threshold")
+    given = {name: getattr(written, name) for name in names}
+    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
+    return HealthCheck(path=written.path, **numbers)

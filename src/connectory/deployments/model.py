@@ -26,6 +26,7 @@ from connectory.deployments.configuration import Configured, Values
 from connectory.deployments.transitions import STATUS, DeploymentEvent
 from connectory.kernel.clock import to_rfc3339
 from connectory.kernel.transitions import NoTransition
+from connectory.runtime.model import HealthCheck
 
 #: What stands for a secret, whatever its length.
 MASK = "****"
@@ -207,7 +208,7 @@ class Release(Wire, frozen=True, kw_only=True):
     commit: str | None = None
     artifacts: Mapping[str, str] = {}
     endpoints: Mapping[str, str] = {}
-    health_checks: Mapping[str, Any] = {}
+    health_checks: Mapping[str, HealthCheck] = {}
     configured: Configured
     client_id: str | None = None
     actor: str

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-import msgspec
-
 from connectory.building.model import Builder
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import ApplicationType
@@ -12,10 +10,7 @@ from connectory.deployments.configuration import Values
 from connectory.deployments.environment import Commerce, credentials, values_of
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
-from connectory.kernel.prepared import prepared
-from connectory.runtime.model import HealthCheck, Program, StartFailed
-
-_HEALTH_CHECK = prepared(HealthCheck)
+from connectory.runtime.model import Program, StartFailed
 
 
 class Programs:
@@ -58,7 +53,6 @@ class Programs:
         if artifact is None:
             raise StartFailed("what it was built into is gone: redeploy it")
         self._mask(deployment.id, self._secrets(deployment, release))
-        health = release.health_checks.get(application.name)
         return Program(
             application_id=application.id,
             release=release.number,
@@ -67,11 +61,7 @@ class Programs:
             artifact=artifact,
             environment=self._environment(deployment, release, application),
             warm=deployment.type is DeploymentType.PRODUCTION,
-            health_check=None
-            if health is None
-            else msgspec.convert(
-                {_SNAKE[name]: value for name, value in health.items()}, _HEALTH_CHECK
-            ),
+            health_check=release.health_checks.get(application.name),
         )
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
@@ -109,12 +99,3 @@ class Programs:
     def _opener(self, deployment: Deployment) -> Callable[[str], str]:
         ring = self._key_ring()
         return lambda sealed: ring.open(sealed, deployment.secret_owner).decode()
-
-
-#: The fields of a health check as connect.yaml has them.
-_SNAKE = {
-    "path": "path",
-    "intervalSeconds": "interval_seconds",
-    "timeoutSeconds": "timeout_seconds",
-    "unhealthyThreshold": "unhealthy_threshold",
-}
