@@ -275,3 +275,11 @@ def test_folders_far_too_deep_are_refused_and_removed(bench):
     tree = bench.tree(**{"package.json": package(scripts={"build": script, "start": "node ."})})
     assert "too deep in each other" in bench.refusal(tree)
     assert bench.left_over() == []
+
+
+def test_development_dependencies_go_without_a_lock_file_too(bench, registry):
+    manifest = package(dependencies={"is-number": "7.0.0"}, devDependencies={"is-windows": "1.0.2"})
+    artifact = bench.build(bench.tree(**{"package.json": manifest}))
+    modules = artifact.folder / "node_modules"
+    assert sorted(each.name for each in modules.iterdir() if each.name[0] != ".") == ["is-number"]
+    assert not (artifact.folder / "package-lock.json").exists()

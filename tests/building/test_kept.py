@@ -110,7 +110,7 @@ def test_a_build_whose_server_dies_is_made_anew(bench, moment):
     )
     while not list((bench.folder / "builds").glob(pattern)):
         assert crashing.poll() is None
-        time.sleep(0.002)
+        time.sleep(0.005)
     crashing.send_signal(signal.SIGKILL)
     crashing.wait()
     assert len(bench.left_over()) == 1

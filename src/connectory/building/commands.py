@@ -111,7 +111,10 @@ def install_arguments(manager: Manager, lock: str, version: str, packages: str) 
 def prune_arguments(manager: Manager, lock: str, version: str, packages: str) -> tuple[str, ...]:
     """How development dependencies are removed; empty where the tool cannot do it."""
     if manager.kind == "npm":
-        return ("prune", "--omit=dev", "--ignore-scripts")
+        locked = lock in ("package-lock.json", "npm-shrinkwrap.json")
+        unlocked = () if locked else ("--no-package-lock",)
+        # All that it may ask for was fetched just now.
+        return ("prune", "--omit=dev", "--ignore-scripts", "--prefer-offline", *unlocked)
     if manager.kind == "pnpm":
         return ("prune", "--prod", "--ignore-scripts")
     if version.startswith("1."):
