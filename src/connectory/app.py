@@ -101,13 +101,14 @@ def compose(
     sources = Sources(settings, database, clock)
     key_ring = functools.cache(lambda: load_key_ring(settings))
     running = _running(settings, database, clock, key_ring)
+    refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     worker = _worker(
         settings,
         database,
         clock,
         {
-            **_checking(settings, database, clock, sources, follower),
-            **_deploying(settings, running, sources=sources, key_ring=key_ring, trusted=trusted),
+            **_checking(settings, running, sources, follower, refusal),
+            **_deploying(settings, running, sources=sources, key_ring=key_ring, refusal=refusal),
         },
     )
     staging = Staging(
@@ -212,10 +213,17 @@ async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> Non
 
 
 def _checking(
-    settings: Settings, database: Database, clock: Clock, sources: Sources, follower: Follower
+    settings: Settings,
+    running: Running,
+    sources: Sources,
+    follower: Follower,
+    refusal: Callable[[str], str],
 ) -> dict[str, Handler]:
     """The work of preview and publish requests."""
-    made = checks(settings, clock, settings.data / "checks")
+    database, clock = running.database, running.clock
+    made = checks(
+        settings, clock, settings.data / "checks", builder=running.builds, refusal=refusal
+    )
 
     def checking(kind: Kind) -> Checking:
         return Checking(kind, database, sources, made, clock, catalogue_changed=follower.hint)
@@ -281,7 +289,7 @@ def _deploying(
     *,
     sources: Sources,
     key_ring: Callable[[], KeyRing],
-    trusted: Collection[str],
+    refusal: Callable[[str], str],
 ) -> dict[str, Handler]:
     """The work of deploys and undeploys."""
     return {
@@ -295,9 +303,7 @@ def _deploying(
             key_ring=key_ring,
             output=running.built,
             start_seconds=settings.start_seconds,
-            refusal=refusal_of(
-                running.containment, trusted, unconfined=settings.run_unconfined == "on"
-            ),
+            refusal=refusal,
         ),
         UNDEPLOY: Undeploying(
             running.database, running.hosting, running.clock, forget=running.logs.forget

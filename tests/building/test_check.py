@@ -4,6 +4,7 @@ import pytest
 
 from connectory import specification
 from connectory.staging.checks.build import BuildCheck, in_one_line, tree_hash
+from connectory.staging.checks.policy import BuildPolicy, Policy
 from connectory.staging.checks.model import LONGEST_LINE, Outcome, Source
 from tests.building.conftest import EXAMPLES, SERVER, package
 
@@ -15,13 +16,13 @@ def source(tree, **more):
 
 
 def test_a_connector_whose_applications_are_built_succeeds(bench):
-    result = BuildCheck(bench.builds).run(source(EXAMPLES / "assets"))
+    result = BuildCheck(Policy(), bench.builds).run(source(EXAMPLES / "assets"))
     assert result.entry_title == "Connector image build check succeeded"
     assert result.entry_message == ""
 
 
 def test_each_application_that_cannot_be_built_is_an_error(bench):
-    result = BuildCheck(bench.builds).run(source(EXAMPLES / "missing-folder"))
+    result = BuildCheck(Policy(), bench.builds).run(source(EXAMPLES / "missing-folder"))
     assert result.outcome is Outcome.FAILED
     assert result.entry_message.startswith(
         "updater: error[application-folder-missing] high: the repository has no folder updater"
@@ -37,7 +38,7 @@ def test_the_last_lines_of_a_long_output_are_told(bench):
         }
     )
     (tree / "connect.yaml").write_text((EXAMPLES / "typescript" / "connect.yaml").read_text())
-    [told] = BuildCheck(bench.builds).run(source(tree)).entry_message.splitlines()
+    [told] = BuildCheck(Policy(), bench.builds).run(source(tree)).entry_message.splitlines()
     assert "npm run build failed; exit code 4" in told
     assert "the cause" in told
     assert len(told) <= LONGEST_LINE
@@ -47,7 +48,7 @@ def test_the_last_lines_of_a_long_output_are_told(bench):
 def test_warnings_of_a_build_do_not_fail_it(bench):
     tree = bench.tree(**{"package.json": package(engines={"node": "4.0.0"}), "index.js": SERVER})
     (tree / "connect.yaml").write_text((EXAMPLES / "typescript" / "connect.yaml").read_text())
-    result = BuildCheck(bench.builds).run(source(tree))
+    result = BuildCheck(Policy(), bench.builds).run(source(tree))
     assert result.outcome is Outcome.SUCCEEDED
     assert result.entry_type == "Warning"
     assert "warning[toolchain-chosen] low: " in result.entry_message
@@ -56,7 +57,7 @@ def test_warnings_of_a_build_do_not_fail_it(bench):
 def test_what_the_check_has_built_is_what_a_deployment_finds(bench):
     tree = EXAMPLES / "hard-coded-port"
     more = {"commit": "4" * 40, "origin": "https://git.example/connector.git"}
-    BuildCheck(bench.builds).run(source(tree, **more))
+    BuildCheck(Policy(), bench.builds).run(source(tree, **more))
     bench.build(tree, source=more["commit"], origin=more["origin"])
     assert bench.titles == ["Built before"]
 
@@ -75,14 +76,16 @@ def test_merchant_center_applications_are_built_without_a_deployments_values(ben
         - {key: ENTRY_POINT_URI_PATH, description: its path, required: true}
 """
     )
-    assert BuildCheck(bench.builds).run(source(tree)).outcome is Outcome.SUCCEEDED
+    assert BuildCheck(Policy(), bench.builds).run(source(tree)).outcome is Outcome.SUCCEEDED
     [made] = bench.folder.glob("builds/artifacts/*/made/files/environment")
     assert "CLOUD_IDENTIFIER=aws-us\n" in made.read_text()
     assert "ENTRY_POINT_URI_PATH=entry-point\n" in made.read_text()
 
 
 def test_without_a_builder_it_is_skipped_and_says_why(bench):
-    result = BuildCheck(None, "nothing confines builds here").run(source(EXAMPLES / "assets"))
+    result = BuildCheck(Policy(), bench.builds, lambda _: "nothing confines builds here").run(
+        source(EXAMPLES / "assets")
+    )
     assert result.entry_title == "Connector image build check skipped"
     assert result.entry_message == "nothing confines builds here"
 

@@ -83,7 +83,7 @@ def test_a_good_connector_is_valid_and_says_what_was_skipped(installation, repos
         "Secrets in the source check succeeded",
         "SAST and SCA analysis check succeeded",
         "Connector image build check skipped",
-        "  the applications were not built: this server cannot build yet",
+        "  the applications were not built: a preview or a publish does that",
         "",
         f"{checkout}/connect.yaml: valid",
     ]

@@ -194,6 +194,7 @@ class Deploying:
                     plan = Plan(
                         tree=tree,
                         source=fetched.commit,
+                        origin=fetched.repository.url,
                         application=application.name,
                         type=application.type,
                         environment=self._programs.build_environment(deployment, application),

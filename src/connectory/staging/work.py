@@ -154,7 +154,12 @@ class Checking:
         if not left:
             return
         with self._sources.tree(fetched, lease.work.project) as root:
-            source = Source(root=root, specification=specification)
+            source = Source(
+                root=root,
+                specification=specification,
+                commit=fetched.commit,
+                origin=fetched.repository.url,
+            )
             for check in left:
                 lease.check()
                 result = check.run(source)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from connectory.building.model import Builder
 from connectory.kernel.clock import SECOND, Clock
 from connectory.settings import Settings
 from connectory.staging.checks.advisories import Advisories
@@ -39,12 +40,17 @@ def checks(
     clock: Clock,
     cache: Path,
     environment: Mapping[str, str] | None = None,
+    *,
+    builder: Builder | None = None,
+    refusal: Callable[[str], str] = lambda _: "",
 ) -> tuple[Check, ...]:
     """The checks, in the order in which they run.
 
     They keep what is costly to make (compiled rules, an index of advisories) in the folder
     `cache`, which may be shared by processes and may go at any time. `npm audit`, if it
     is asked, finds npm and its configuration in `environment`; left out, in that of the process.
+    `builder` builds the applications, unless `refusal` says why the code of a repository is not to
+    be run here; without a builder that is skipped.
 
     Raises:
         PolicyError: the policy file cannot be used.
@@ -58,7 +64,7 @@ def checks(
         StructureCheck(),
         SecretsCheck(policy, cache / "secrets", today),
         VulnerabilitiesCheck(policy, scanners, today),
-        BuildCheck(),
+        BuildCheck(policy, builder, refusal),
     )
 
 

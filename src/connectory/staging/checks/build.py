@@ -19,6 +19,7 @@ from connectory.staging.checks.model import (
     concluded,
     skipped,
 )
+from connectory.staging.checks.policy import Policy
 
 _MERCHANT_CENTER: Final = frozenset(
     {
@@ -35,7 +36,7 @@ _PLACEHOLDERS: Final = {
     "CUSTOM_VIEW_ID": "custom-view-id",
     "ENTRY_POINT_URI_PATH": "entry-point",
 }
-_WHY_NOT: Final = "the applications were not built: this server cannot build yet"
+_WHY_NOT: Final = "the applications were not built: a preview or a publish does that"
 #: What a finding keeps of the end of the output.
 _LAST: Final = 300
 
@@ -46,15 +47,29 @@ class BuildCheck:
     name: Final = "build"
     title: Final = "Connector image build check"
 
-    def __init__(self, builder: Builder | None = None, why_not: str = _WHY_NOT) -> None:
-        """Build with a builder; without one, the check is skipped, and says `why_not`."""
+    def __init__(
+        self,
+        policy: Policy,
+        builder: Builder | None = None,
+        refusal: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """Build with a builder; without one the check is skipped.
+
+        `refusal` says why the code of a repository is not to be run here; "" where it may be.
+        """
+        self._policy = policy.build
         self._builder = builder
-        self._why_not = why_not
+        self._refusal = refusal
 
     def run(self, source: Source) -> Result:
         """Build all applications, so that all faults are told; what was built before is not."""
+        if not self._policy.run:
+            return skipped(self, "the policy says that it does not run")
         if self._builder is None:
-            return skipped(self, self._why_not)
+            return skipped(self, _WHY_NOT)
+        refusal = self._refusal(source.origin)
+        if refusal:
+            return skipped(self, f"the applications were not built: {refusal}")
         commit = source.commit or tree_hash(source.root)
         findings: list[Finding] = []
         for application in source.specification.applications:

@@ -73,6 +73,16 @@ class SecretsPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     errors: frozenset[Severity] = frozenset({Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL})
 
 
+class BuildPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the build check does.
+
+    Attributes:
+        run: Whether it runs; where not, it is skipped.
+    """
+
+    run: bool = True
+
+
 class VulnerabilitiesPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the vulnerabilities check does.
 
@@ -98,11 +108,13 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         secrets: For the secrets check.
         vulnerabilities: For the vulnerabilities check.
+        build: For the build check.
         allow: Findings that the operator allows for a while.
     """
 
     secrets: SecretsPolicy = SecretsPolicy()
     vulnerabilities: VulnerabilitiesPolicy = VulnerabilitiesPolicy()
+    build: BuildPolicy = BuildPolicy()
     allow: _Allowances = ()
 
     def judge_secret(self, finding: Finding, today: date) -> Finding:
