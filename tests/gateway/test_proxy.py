@@ -9,6 +9,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from connectory.runtime.model import State
 from tests.gateway.conftest import HOST, SLUG, route
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -363,6 +364,8 @@ def test_what_is_no_answer_is_a_502_that_says_why(play, target, why):
         assert (answer.status, told["statusCode"]) == (502, 502)
         assert why in told["message"]
         assert told["errors"][0]["correlationId"] == "c-1"
+        if target == "/dies":
+            await scene.until(lambda: scene.runtime.state("a-1") is not State.HEALTHY)
         assert (await caller.ask("/sized")).body == b"hello"
 
     play(act)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: How much of a body waits for the application before the caller's connection is read no more.
 _WAITING_BYTES = 256 * 2**10
 _CLIENT_GONE = 499
+#: Within this time a process that is dying has closed its port.
+_DYING_SECONDS = 0.1
+_RETRIES = 2
 _SWITCHING, _NO_CONTENT = 101, 204
 _BODILESS = frozenset((204, 304))
 _SPECIAL = HOP_BY_HOP | {b"content-length", b"x-correlation-id"}
@@ -29,8 +32,8 @@ class Call:
     """A request to an application under way. It tells `connection` when it is over."""
 
     __slots__ = ("_address", "_chunked", "_closed_by_end", "_connection", "_full", "_gateway",
-                 "_over", "_sent_head", "_task", "_tunnel", "_upstream", "headless", "request",
-                 "response_bytes", "route", "status")  # fmt: skip
+                 "_over", "_retries", "_sent_head", "_task", "_tunnel", "_upstream", "headless",
+                 "request", "response_bytes", "route", "status")  # fmt: skip
 
     def __init__(
         self, gateway: "Gateway", connection: "Connection", route: Route, request: Request
@@ -44,6 +47,7 @@ class Call:
         self._connection = connection
         self._address: Address | None = None
         self._upstream: Upstream | None = None
+        self._retries = 0
         self._task: asyncio.Task[None] | None = None
         self._sent_head = self._chunked = self._closed_by_end = False
         self._tunnel = self._over = self._full = False
@@ -181,11 +185,20 @@ class Call:
         if rest:
             self.deliver(rest)
 
-    def lost(self, why: str, *, stale: bool) -> None:
-        """The application's connection ended: try once more, or tell."""
+    def lost(self, why: str, *, unheard: bool = False, reused: bool = False) -> None:
+        """The application's connection ended: try once more, or tell.
+
+        An old connection may have ended before the request came. The new one may still reach a
+        process that is dying, so after an old one two new ones are tried.
+        """
         self._upstream = None
-        if stale and self.request.again():
-            self._task = asyncio.get_running_loop().create_task(self._reach())
+        if reused and not self._retries:
+            self._retries = _RETRIES
+        if unheard and self._retries and self.request.again():
+            self._retries -= 1
+            self._task = asyncio.get_running_loop().create_task(
+                self._reach(0.0 if self._retries else _DYING_SECONDS)
+            )
         else:
             self.fail(faults.failed(why))
 
@@ -206,8 +219,10 @@ class Call:
         self.response_bytes = self._connection.answer(self.request, fault)
         self._end(keep=False)
 
-    async def _reach(self) -> None:
+    async def _reach(self, pause_before: float = 0.0) -> None:
         """Have the application awake and connected, and begin."""
+        if pause_before:
+            await asyncio.sleep(pause_before)
         application_id = self.route.application_id
         for pause in (*_PAUSES, None):
             try:

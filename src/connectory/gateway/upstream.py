@@ -46,10 +46,10 @@ class Answered(Protocol):
     def switched(self, rest: bytes) -> None:
         """The head was one of status 101; from now on `deliver` gets raw bytes."""
 
-    def lost(self, why: str, *, stale: bool) -> None:
+    def lost(self, why: str, *, unheard: bool = False, reused: bool = False) -> None:
         """The connection ended before the answer did.
 
-        `stale`: it had been used before and not a byte came.
+        `unheard`: not a byte of it came. `reused`: the connection had been used before.
         """
 
     def upstream_full(self, *, full: bool) -> None:
@@ -195,11 +195,12 @@ class Upstream(asyncio.Protocol):
         elif self._tunnel:
             answered.answered()
         elif self._heard:
-            answered.lost("The application ended the connection in the midst of its answer",
-                          stale=False)  # fmt: skip
+            answered.lost("The application ended the connection in the midst of its answer")
         else:
             answered.lost(
-                "The application ended the connection without an answer", stale=self._reused
+                "The application ended the connection without an answer",
+                unheard=True,
+                reused=self._reused,
             )
 
     def _flush(self, answered: Answered) -> None:
@@ -212,7 +213,7 @@ class Upstream(asyncio.Protocol):
         answered = self._for
         self.close()
         if answered is not None:
-            answered.lost(why, stale=False)
+            answered.lost(why)
 
     # What httptools calls.
 
