@@ -127,7 +127,8 @@ def _fill_staging(database: Database, now: int) -> None:
             row |= {"project": "europe-west1.gcp:shop", "status": "Failed"}
             row |= {"document": _deployment(row["id"], name), "created_at": now}
             connection.execute(deployments.insert().values(row | {"last_modified_at": now}))
-            release = {"deployment_id": row["id"], "number": number + 1, "document": name}
+            release = {"deployment_id": row["id"], "number": number + 1}
+            release |= {"document": json.dumps({"name": name})}
             connection.execute(releases.insert().values(release))
             row = {"id": ids.new_id(), "project": "europe-west1.gcp:shop", "prefix": name}
             row |= {"username": name, "kind": "token", "sealed": name, "created_at": now}
