@@ -7,9 +7,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import sqlalchemy
 
 from connectory.catalogue.importing import import_connectors
+from connectory.contract.connectors import Creator, Repository
+from connectory.contract.deployments import DeploymentConnector, DeploymentStatus, DeploymentType
+from connectory.contract.scalars import Region
 from connectory.database import feed
 from connectory.database.backup import TABLES
 from connectory.database.engine import Database
@@ -21,7 +25,9 @@ from connectory.database.tables import (
     git_credentials,
     operators,
     releases,
+    secret_keys,
 )
+from connectory.deployments.model import Deployment
 from connectory.http.access import Grant
 from connectory.identity import store
 from connectory.identity.administration import Administration
@@ -118,17 +124,49 @@ def _fill_staging(database: Database, now: int) -> None:
             row |= {"document": json.dumps({"name": name}), "created_at": now}
             connection.execute(connectors_staged.insert().values(row | {"last_modified_at": now}))
             row = {"id": ids.new_id(), "key": f"live-{number}" if number else None, "version": 1}
-            row |= {"project": "europe-west1.gcp:shop", "status": "Deployed"}
-            row |= {"document": json.dumps({"name": name}), "created_at": now}
+            row |= {"project": "europe-west1.gcp:shop", "status": "Failed"}
+            row |= {"document": _deployment(row["id"], name), "created_at": now}
             connection.execute(deployments.insert().values(row | {"last_modified_at": now}))
-            release = {"deployment_id": row["id"], "number": number + 1, "document": name}
+            release = {"deployment_id": row["id"], "number": number + 1}
+            release |= {"document": json.dumps({"name": name})}
             connection.execute(releases.insert().values(release))
             row = {"id": ids.new_id(), "project": "europe-west1.gcp:shop", "prefix": name}
             row |= {"username": name, "kind": "token", "sealed": name, "created_at": now}
             connection.execute(git_credentials.insert().values(row))
+        # A key that has sealed nothing: a restore does not ask for it.
+        connection.execute(secret_keys.insert().values(fingerprint="0" * 16, first_used_at=now))
         for name, revoked_at in (("ann", None), ("bob", now)):
             row = {"name": name, "digest": ids.digest(name), "created_at": now}
             connection.execute(operators.insert().values(row | {"revoked_at": revoked_at}))
+
+
+def _deployment(id_: str, name: str) -> str:
+    """A Deployment that does not run: a server reads those that are there when it starts."""
+    connector = DeploymentConnector(
+        id=ids.new_id(),
+        version=1,
+        name=name,
+        integration_types=(),
+        creator=Creator(email="connect@acme.example"),
+        repository=Repository(url="https://github.com/acme/connector.git", tag="v1"),
+        configurations=(),
+        certified=False,
+        supported_regions=(),
+    )
+    made = Deployment(
+        id=id_,
+        project="europe-west1.gcp:shop",
+        version=1,
+        type=DeploymentType.SANDBOX,
+        region=Region.EUROPE_WEST1_GCP,
+        connector=connector,
+        staged=False,
+        applications=(),
+        status=DeploymentStatus.FAILED,
+        created_at=1,
+        last_modified_at=1,
+    )
+    return msgspec.json.encode(made).decode()
 
 
 def _grant(connection: sqlalchemy.Connection, client_id: str, now: int) -> Grant:

@@ -47,7 +47,9 @@ class Served:
 
 
 @pytest.fixture
-def served(installation: Installation, database: Database) -> Iterator[Served]:
+def served(
+    installation: Installation, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Served]:
     settings = Settings(data=installation.data, drain_seconds=5)
     with database.write() as connection:
         administration = Administration(connection, actor="command:tests", now=system_clock())
@@ -64,7 +66,8 @@ def served(installation: Installation, database: Database) -> Iterator[Served]:
             raise ResourceNotFound("The Resource was not found.")
         return Found(deployment_id=found, applications=("service",))
 
-    node = app.compose(settings, database, system_clock, more=log_endpoints(find, logs))
+    monkeypatch.setattr(app, "log_endpoints", lambda *_: log_endpoints(find, logs))
+    node = app.compose(settings, database, system_clock)
     listening = threading.Event()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()

@@ -34,7 +34,7 @@ from connectory import __version__
 from connectory.database import feed, migration
 from connectory.database.engine import Database
 from connectory.database.tables import feed as feed_table
-from connectory.database.tables import log_entries, log_volumes, metadata
+from connectory.database.tables import log_entries, log_volumes, metadata, secret_keys
 from connectory.kernel.clock import to_rfc3339
 
 T = TypeVar("T")
@@ -263,6 +263,8 @@ def _require_empty(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         # SQLite has locked out other writers already.
         connection.exec_driver_sql(f"LOCK TABLE {', '.join(TABLES)} IN EXCLUSIVE MODE")
+    # What an empty installation noted at a start, it notes again at the next one.
+    connection.execute(secret_keys.delete())
     for name, table in TABLES.items():
         if connection.execute(select(sqlalchemy.literal(1)).select_from(table).limit(1)).first():
             raise BackupError(f"the database is not empty: it has {name}; take a new one")
