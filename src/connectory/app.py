@@ -306,7 +306,7 @@ def _deploying(
             refusal=refusal,
         ),
         UNDEPLOY: Undeploying(
-            running.database, running.hosting, running.clock, forget=running.logs.forget
+            running.database, running.hosting, running.clock, forget=running.forget
         ),
     }
 

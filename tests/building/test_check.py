@@ -4,7 +4,7 @@ import pytest
 
 from connectory import specification
 from connectory.staging.checks.build import BuildCheck, in_one_line, tree_hash
-from connectory.staging.checks.policy import BuildPolicy, Policy
+from connectory.staging.checks.policy import Policy
 from connectory.staging.checks.model import LONGEST_LINE, Outcome, Source
 from tests.building.conftest import EXAMPLES, SERVER, package
 
@@ -82,12 +82,12 @@ def test_merchant_center_applications_are_built_without_a_deployments_values(ben
     assert "ENTRY_POINT_URI_PATH=entry-point\n" in made.read_text()
 
 
-def test_without_a_builder_it_is_skipped_and_says_why(bench):
+def test_where_builds_are_refused_it_is_skipped_and_says_why(bench):
     result = BuildCheck(Policy(), bench.builds, lambda _: "nothing confines builds here").run(
         source(EXAMPLES / "assets")
     )
     assert result.entry_title == "Connector image build check skipped"
-    assert result.entry_message == "nothing confines builds here"
+    assert result.entry_message == "the applications were not built: nothing confines builds here"
 
 
 @pytest.mark.parametrize("change", ["content", "name", "mode"])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from connectory.http import events
 from tests.harness import UNMEASURED
-from tests.http.conftest import PRIVATE, PUBLIC, Described
+from tests.http.conftest import OWN, PRIVATE, PUBLIC, Described
 from tests.staging.examples import certifiable
 
 #: Requests for each endpoint in the phase that draws them at random. Many more found nothing more.
@@ -54,6 +54,9 @@ values = {keys_of_drafts}
 [dictionaries.keys]
 values = {keys}
 
+[dictionaries.projects]
+values = {projects}
+
 [[operations]]
 include-path = "/connectors/{{id}}"
 parameters = {{ "path.id" = {{ dictionary = "ids", probability = 0.5 }} }}
@@ -79,6 +82,13 @@ parameters = {{ "path.id" = {{ dictionary = "drafts", probability = 0.5 }} }}
 include-path = "/connectors/drafts/key={{key}}"
 warnings = false
 parameters = {{ "path.key" = {{ dictionary = "keys_of_drafts", probability = 0.5 }} }}
+
+# Paths name Projects, and only one of them is the token's.
+[[operations]]
+include-path-regex = "/deployments"
+warnings = false
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409"]
+parameters = {{ "path.projectKey" = {{ dictionary = "projects", probability = 0.8 }} }}
 
 # Streams of events have no end that could be waited for.
 [[operations]]
@@ -108,6 +118,7 @@ def test_the_server_keeps_what_its_description_promises(
         "certifications": [described.new_draft(certifiable)["id"] for _ in range(20)],
         "keys_of_drafts": [described.new_draft()["key"] for _ in range(20)],
         "keys": [PRIVATE["key"], PUBLIC["key"]],
+        "projects": [OWN],
     }
     configuration = tmp_path / "schemathesis.toml"
     configuration.write_text(

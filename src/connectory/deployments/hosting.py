@@ -61,22 +61,22 @@ class Hosting:
             StartFailed: it was not healthy in that time.
         """
         try:
-            self._call(self._runtime.run(program, seconds=seconds), check)
+            self.wait(self._runtime.run(program, seconds=seconds), check)
         except BaseException:
             self.discard(program.application_id, program.release)
             raise
 
     def discard(self, application_id: str, release: int) -> None:
         """Stop a release that was started and not switched to, if there is one."""
-        self._call(self._runtime.discard(application_id, release))
+        self.wait(self._runtime.discard(application_id, release))
 
     def switch(self, application_id: str, release: int) -> None:
         """Let a release take the calls."""
-        self._call(self._runtime.switch(application_id, release))
+        self.wait(self._runtime.switch(application_id, release))
 
     def restore(self, program: Program) -> None:
         """Take over a release that ran before a restart."""
-        self._call(self._runtime.restore(program))
+        self.wait(self._runtime.restore(program))
 
     def route(
         self, deployment: Deployment, application: Application, *, static: Path | None = None
@@ -84,12 +84,12 @@ class Hosting:
         """Let calls reach an application; `static` is the folder of one that is served as it is."""
         route = route_of(deployment, application, static)
         if route is not None:
-            self._call(self._set_route(route))
+            self.wait(self._set_route(route))
 
     def remove(self, application_ids: Iterable[str]) -> None:
         """Stop applications and let nobody reach them any more."""
         for application_id in application_ids:
-            self._call(self._remove(application_id))
+            self.wait(self._remove(application_id))
 
     async def _set_route(self, route: Route) -> None:
         self._gateway.set_route(route)
@@ -98,7 +98,8 @@ class Hosting:
         self._gateway.drop_route(application_id)
         await self._runtime.remove(application_id)
 
-    def _call(self, call: Coroutine[Any, Any, T], check: Callable[[], None] | None = None) -> T:
+    def wait(self, call: Coroutine[Any, Any, T], check: Callable[[], None] | None = None) -> T:
+        """The result of a call in the event loop; `check` is called all the time meanwhile."""
         if self._loop is None:
             call.close()
             raise RuntimeError("the server is not up yet")

@@ -85,6 +85,10 @@ class Running(Struct, frozen=True, kw_only=True):
         """Take a line that a build printed."""
         self.logs.output(_Building(deployment_id, application), "stdout", line.encode())
 
+    def forget(self, deployment_id: str) -> None:
+        """Remove what is kept of a Deployment that is gone: its log, and what is masked in it."""
+        self.hosting.wait(self.logs.remove(deployment_id))
+
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
