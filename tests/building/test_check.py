@@ -4,8 +4,8 @@ import pytest
 
 from connectory import specification
 from connectory.staging.checks.build import BuildCheck, in_one_line, tree_hash
-from connectory.staging.checks.policy import Policy
 from connectory.staging.checks.model import LONGEST_LINE, Outcome, Source
+from connectory.staging.checks.policy import Policy
 from tests.building.conftest import EXAMPLES, SERVER, package
 
 

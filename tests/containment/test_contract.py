@@ -420,12 +420,14 @@ def test_what_a_killed_server_left_is_removed_by_the_next(place: Place, tmp_path
     with subprocess.Popen(
         [*command, str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as server:
-        assert server.stdout is not None
-        server.stdout.readline()
-        assert groups_of(tmp_path)
-        cgroups.found(tmp_path)
-        assert groups_of(tmp_path), "a living server's are left alone"
-        server.kill()
+        try:
+            assert server.stdout is not None
+            server.stdout.readline()
+            assert groups_of(tmp_path)
+            cgroups.found(tmp_path)
+            assert groups_of(tmp_path), "a living server's are left alone"
+        finally:
+            server.kill()
     _gone(token, port)
     _without_groups(tmp_path)
 

@@ -65,6 +65,13 @@ parameters = {{ "path.id" = {{ dictionary = "ids", probability = 0.5 }} }}
 include-path = "/connectors/key={{key}}"
 parameters = {{ "path.key" = {{ dictionary = "keys", probability = 0.5 }} }}
 
+# Paths name Projects, and only one of them is the token's.
+[[operations]]
+include-path-regex = "/deployments"
+warnings = false
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409"]
+parameters = {{ "path.projectKey" = {{ dictionary = "projects", probability = 0.8 }} }}
+
 # Whether a good draft or action is possible depends on repositories and on what was done before,
 # which is what its warnings are about.
 [[operations]]
@@ -82,13 +89,6 @@ parameters = {{ "path.id" = {{ dictionary = "drafts", probability = 0.5 }} }}
 include-path = "/connectors/drafts/key={{key}}"
 warnings = false
 parameters = {{ "path.key" = {{ dictionary = "keys_of_drafts", probability = 0.5 }} }}
-
-# Paths name Projects, and only one of them is the token's.
-[[operations]]
-include-path-regex = "/deployments"
-warnings = false
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409"]
-parameters = {{ "path.projectKey" = {{ dictionary = "projects", probability = 0.8 }} }}
 
 # Streams of events have no end that could be waited for.
 [[operations]]

@@ -117,15 +117,24 @@ def test_the_requests_that_the_demo_prints_work_as_they_are_copied(plain: Instal
         ):
             assert each in shown
         script = shown.partition("in another terminal:")[2].partition("Ctrl-C")[0]
-        assert script.count("curl ") == 3
+        catalogue, _, deployment = script.partition(
+            "Deploy a connector, call it, and read its log:"
+        )
+        assert catalogue.count("curl ") == 3
+        create, call, read = re.split(r"\n    (?=curl)", deployment.strip("\n "))
+        # A reader looks whether it is deployed before they call it.
+        waited = f"until {call} | grep -q Hello; do sleep 0.3; done; sleep 1; echo; {call}; echo"
+        script = "\n".join((catalogue, f"echo; {create} > /dev/null", waited, read))
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script.replace("\n    curl", "\n    echo; curl")],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=True,
         )
-    page, one = (json.loads(line) for line in done.stdout.splitlines() if line.strip())
+    page, one, hello, log = (json.loads(line) for line in done.stdout.splitlines() if line.strip())
     assert page["count"] == 3
     assert page["total"] > 10
     assert one["key"] == "adyen-payment"
+    assert hello == {"message": "Hello, you!"}
+    assert "greeting you" in json.dumps(log)

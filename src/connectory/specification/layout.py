@@ -115,7 +115,9 @@ class Layout:
 
     def _comment(self, event: Any) -> None:
         mark = event.end_mark
-        if self._lines[mark.line][mark.column : mark.column + 1] == "#":
+        # The end of a document may lie behind its last line.
+        line = "".join(self._lines[mark.line : mark.line + 1])
+        if line[mark.column : mark.column + 1] == "#":
             raise DocumentFault(
                 "yaml-syntax",
                 Position(mark.line + 1, mark.column + 1),
