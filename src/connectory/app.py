@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from connectory import __version__
-from connectory.building.service import Builds
+from connectory.building.first_use import FirstUse as FirstBuild
+from connectory.building.model import Builder
 from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.containment.first_use import FirstUse
-from connectory.containment.model import Network
-from connectory.containment.probe import find_containment
+from connectory.containment.model import Containment, Network
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
@@ -24,7 +24,7 @@ from connectory.deployments.deploying import Deploying, Undeploying
 from connectory.deployments.environment import Commerce
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.programs import Programs
-from connectory.deployments.running import Running, crash_loop, refusal_of
+from connectory.deployments.running import Running, crash_loops, refusal_of
 from connectory.deployments.service import DEPLOY, UNDEPLOY, Deployments
 from connectory.deployments.service import Limits as DeploymentLimits
 from connectory.gateway.addresses import Addresses
@@ -245,12 +245,12 @@ def _running(
             lines_per_second=settings.logs_lines_per_second,
         ),
     )
-    containment = FirstUse(lambda: find_containment(settings.data))
-    builds = Builds.of(settings, containment, os.environ)
+    containment = FirstUse(lambda: _found_containment(settings))
+    builds = FirstBuild(lambda: _made_builder(settings, containment))
     runtime = Processes(
         containment,
         output=logs.output,
-        crash_loops=crash_loop,
+        crash_loops=crash_loops(database, clock),
         network=Network(settings.application_network),
         idle_seconds=settings.idle_seconds,
         start_seconds=settings.start_seconds,
@@ -281,6 +281,19 @@ def _running(
         port=settings.gateway_port,
         has_domain=bool(settings.gateway_url),
     )
+
+
+def _found_containment(settings: Settings) -> Containment:
+    # A start of a server that runs nothing waits for none of this.
+    from connectory.containment.probe import find_containment  # noqa: PLC0415
+
+    return find_containment(settings.data)
+
+
+def _made_builder(settings: Settings, containment: Containment) -> Builder:
+    from connectory.building.service import Builds  # noqa: PLC0415
+
+    return Builds.of(settings, containment, os.environ)
 
 
 def _deploying(

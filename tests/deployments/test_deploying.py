@@ -3,6 +3,7 @@
 All with real builds and real processes, confined as this machine allows.
 """
 
+import time
 from typing import Any
 
 import httpx
@@ -252,4 +253,20 @@ def test_a_connectorstaged_is_previewed_and_its_preview_updated(shop: Shop) -> N
     }
     refused = shop.http.post(f"{shop.path}/{found['id']}", json=body)
     assert codes(refused.json()["errors"]) == ["DeploymentConnectorUpdateFailure"]
+    shop.delete(found["id"])
+
+
+def test_a_program_that_crashes_again_and_again_is_told_in_the_report(shop: Shop) -> None:
+    files = example("hard-coded-port") | {
+        "service/index.js": "require('node:http').createServer((q, r) => r.end()).listen(8080);\n"
+        "setTimeout(() => process.exit(7), 300);\n"
+    }
+    found = shop.deployed(shop.published(files))
+    title = "Application crashes again and again"
+    deadline = time.monotonic() + 90
+    while not (told := [each for each in entries(shop.get(found["id"])) if each["title"] == title]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert (told[0]["type"], told[0]["application"]) == ("Error", "service")
+    assert "exit code 7" in told[0]["message"]
     shop.delete(found["id"])

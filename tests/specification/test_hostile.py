@@ -38,6 +38,10 @@ def judged(source: bytes) -> None:
         assert "\n" not in fault.line_of_text()
 
 
+def test_a_document_that_ends_within_a_collection_is_judged() -> None:
+    judged(b"[? a")
+
+
 @given(st.binary(max_size=400))
 @example(b"\xff\xfe\x00")
 def test_any_bytes_are_judged(source: bytes) -> None:

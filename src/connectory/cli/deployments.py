@@ -8,6 +8,7 @@ import click
 
 from connectory.cli.api import Api, ApiFault, with_api
 from connectory.cli.installation import as_json, show, table
+from connectory.cli.logs import logs
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import Region, is_id
 from connectory.specification.faults import visible
@@ -56,6 +57,9 @@ def deployment() -> None:
     The server and the API Client come from CONNECTORY_API_URL, CONNECTORY_CLIENT_ID and
     CONNECTORY_CLIENT_SECRET.
     """
+
+
+deployment.add_command(logs)
 
 
 @deployment.command()

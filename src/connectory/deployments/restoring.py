@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from connectory.building.model import Builder
+from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
 from connectory.database.secrets import SecretKeysError
@@ -40,7 +41,13 @@ def restore(
             _restore(deployment, release, builder, hosting, programs)
         except (StartFailed, SecretKeysError) as error:
             log.warning("Deployment %s was not taken over: %s", deployment.id, error)
-            _tell(database, deployment.id, str(error), clock())
+            entry = model.entry(
+                "The Deployment was not taken over after a restart",
+                clock(),
+                type_=ReportEntryType.ERROR,
+                message=str(error),
+            )
+            tell(database, deployment.id, entry)
 
 
 def in_use(database: Database) -> set[str]:
@@ -73,14 +80,16 @@ def _restore(
             hosting.route(deployment, application)
 
 
-def _tell(database: Database, id_: str, message: str, now: int) -> None:
-    entry = model.entry(
-        "The Deployment was not taken over after a restart",
-        now,
-        type_=ReportEntryType.ERROR,
-        message=message,
-    )
+def tell(database: Database, id_: str, entry: DeploymentReportEntry) -> None:
+    """Add an entry to a Deployment's report, unless it is the last one about the same."""
     with database.write() as connection:
         subject = store.lock(connection, id_)
-        if subject is not None and entry.title not in {each.title for each in subject.report}:
+        if subject is None:
+            return
+        same = [
+            each
+            for each in subject.report
+            if (each.title, each.application) == (entry.title, entry.application)
+        ]
+        if not same or same[-1].message != entry.message:
             store.save(connection, model.entered(subject, entry))

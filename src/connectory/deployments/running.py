@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator, Callable, Collection
 
 from msgspec import Struct
 
-from connectory.building.service import Builds
+from connectory.building.model import Builder
 from connectory.containment.first_use import FirstUse
+from connectory.contract.deployments import DeploymentReportEntry
+from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database, DatabaseUnavailable
-from connectory.deployments import restoring
+from connectory.deployments import model, restoring
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.programs import Programs
 from connectory.gateway.server import Gateway
 from connectory.kernel.clock import Clock
 from connectory.logs.service import Logs
-from connectory.runtime.model import Program
+from connectory.runtime.model import CrashLoops, Program
 from connectory.runtime.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class Running(Struct, frozen=True, kw_only=True):
     database: Database
     clock: Clock
     containment: FirstUse
-    builds: Builds
+    builds: Builder
     runtime: Processes
     gateway: Gateway
     hosting: Hosting
@@ -118,10 +120,31 @@ def refusal_of(
     return refusal
 
 
-def crash_loop(program: Program, message: str) -> None:
-    """Log that an application crashes again and again, or is well again."""
-    name = f"{program.application} of Deployment {program.deployment_id}"
-    if message:
-        log.warning("%s crashes again and again: %s", name, message)
-    else:
-        log.info("%s is well again", name)
+def crash_loops(database: Database, clock: Clock) -> CrashLoops:
+    """Tells in a Deployment's report that one of its applications crashes again and again.
+
+    What it gives is called in the event loop.
+    """
+
+    def hear(program: Program, message: str) -> None:
+        name = f"{program.application} of Deployment {program.deployment_id}"
+        if message:
+            log.warning("%s crashes again and again", name)
+        else:
+            log.info("%s is well again", name)
+        entry = model.entry(
+            "Application crashes again and again" if message else "Application is well again",
+            clock(),
+            type_=ReportEntryType.ERROR if message else ReportEntryType.INFORMATION,
+            message=message,
+            application=program.application,
+        )
+        asyncio.get_running_loop().run_in_executor(None, tell, program.deployment_id, entry)
+
+    def tell(id_: str, entry: DeploymentReportEntry) -> None:
+        try:
+            restoring.tell(database, id_, entry)
+        except DatabaseUnavailable as error:
+            log.warning("a crash loop was not told: %s", error)
+
+    return hear

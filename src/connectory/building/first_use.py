@@ -1,0 +1,40 @@
+"""The builder, made when something is built first: a start need not wait for its modules."""
+
+import threading
+from collections.abc import Callable
+
+from connectory.building.model import Artifact, Builder, Plan, Step
+
+
+class FirstUse:
+    """A `Builder` that `make` makes when it is needed first; in any thread."""
+
+    def __init__(self, make: Callable[[], Builder]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: Builder | None = None
+
+    def build(
+        self,
+        plan: Plan,
+        *,
+        told: Callable[[Step], None],
+        output: Callable[[str, str], None],
+        cancelled: Callable[[], bool],
+    ) -> Artifact:
+        """As `Builder` says."""
+        return self._builder().build(plan, told=told, output=output, cancelled=cancelled)
+
+    def use(self, artifact: str) -> Artifact | None:
+        """As `Builder` says."""
+        return self._builder().use(artifact)
+
+    def sweep(self, in_use: set[str]) -> None:
+        """As `Builder` says."""
+        self._builder().sweep(in_use)
+
+    def _builder(self) -> Builder:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
