@@ -20,13 +20,14 @@ from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
 from connectory.deployments import endpoints as deployment_endpoints
-from connectory.deployments.deploying import Deploying, Undeploying
+from connectory.deployments.deploying import Deploying
 from connectory.deployments.environment import Commerce
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.programs import Programs
 from connectory.deployments.running import Running, crash_loops, refusal_of
 from connectory.deployments.service import DEPLOY, UNDEPLOY, Deployments
 from connectory.deployments.service import Limits as DeploymentLimits
+from connectory.deployments.undeploying import Undeploying
 from connectory.gateway.addresses import Addresses
 from connectory.gateway.server import Gateway
 from connectory.http import reference, server

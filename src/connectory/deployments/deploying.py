@@ -20,6 +20,7 @@ from connectory.database.secrets import KeyRing
 from connectory.deployments import model, store
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, GeneratedClient, Release
+from connectory.deployments.overtaking import Overtaken, served
 from connectory.deployments.programs import Programs
 from connectory.identity.administration import Administration
 from connectory.kernel.clock import Clock
@@ -37,10 +38,6 @@ CLIENT: Final = "client"
 
 #: Takes a line that a build printed: the Deployment's id, the application's name, the line.
 BuildOutput = Callable[[str, str, str], None]
-
-
-class Overtaken(Exception):
-    """The request is not under way any more: the Deployment is being deleted, or is gone."""
 
 
 class _Failed(Exception):
@@ -367,10 +364,10 @@ class Deploying:
 
     def _deployment(self, work: Work) -> Deployment:
         with self._database.read() as connection:
-            return _served(store.with_id(connection, work.subject), work)
+            return served(store.with_id(connection, work.subject), work)
 
     def _locked(self, connection: Connection, work: Work) -> Deployment:
-        return _served(store.lock(connection, work.subject), work)
+        return served(store.lock(connection, work.subject), work)
 
     def _error(self, title: str, message: str, application: str = "") -> DeploymentReportEntry:
         return model.entry(
@@ -380,71 +377,6 @@ class Deploying:
             message=message,
             application=application,
         )
-
-
-class Undeploying:
-    """Does the work of deletes (`work.lease.Handler`)."""
-
-    def __init__(
-        self,
-        database: Database,
-        hosting: Hosting,
-        clock: Clock,
-        *,
-        forget: Callable[[str], None],
-    ) -> None:
-        """Make it; `forget` removes what else is kept of a Deployment, by its id."""
-        self._database = database
-        self._hosting = hosting
-        self._clock = clock
-        self._forget = forget
-
-    def run(self, work: Work, lease: Lease) -> None:
-        """Stop all applications, and delete the Deployment with all that was made for it."""
-        with self._database.read() as connection:
-            found = store.with_id(connection, work.subject)
-        with contextlib.suppress(Overtaken):
-            deployment = _served(found, work)
-            self._hosting.remove([each.id for each in deployment.applications])
-            self._hosting.remove(deployment.retired)
-
-            def deleted(connection: Connection) -> None:
-                before = _served(store.lock(connection, work.subject), work)
-                if before.client is not None:
-                    by = Administration(connection, actor="deployments", now=self._clock())
-                    by.revoke_client(before.client.id)
-                store.remove(connection, before.id)
-
-            lease.finish(also=deleted)
-            self._forget(deployment.id)
-
-    def give_up(self, connection: Connection, work: Work, error: str) -> None:
-        """Say that it could not be undeployed; it can be asked for again."""
-        now = self._clock()
-        entry = model.entry(
-            "The Deployment could not be undeployed",
-            now,
-            type_=ReportEntryType.ERROR,
-            message=error,
-        )
-        with contextlib.suppress(Overtaken):
-            before = _served(store.lock(connection, work.subject), work)
-            store.save(connection, model.undeploy_failed(model.entered(before, entry), now))
-
-    def cancelled(self, connection: Connection, work: Work) -> None:
-        """The same, because an operator cancelled it."""
-        self.give_up(connection, work, "an operator cancelled it")
-
-
-def _served(subject: Deployment | None, work: Work) -> Deployment:
-    """The Deployment that work serves.
-
-    Raises:
-        Overtaken: its request is not the one under way.
-    """
-    if subject is None or subject.request is None or subject.request.id != work.payload["request"]:
-        raise Overtaken
-    return subject
 
 
 def _without(before: Deployment, application: str, *, title: str | None = None) -> Deployment:

@@ -12,9 +12,6 @@ from sqlalchemy import Connection
 
 from connectory.catalogue.model import Sort, SortField
 from connectory.contract.connectors import (
-    ConnectorApiClient,
-    ConnectorConfigurationApplication,
-    ConnectorContent,
     ConnectorReference,
 )
 from connectory.contract.deployments import (
@@ -32,8 +29,6 @@ from connectory.contract.errors import (
     ConcurrentModification,
     DeploymentApplicationRequired,
     DeploymentConnectorUpdateFailure,
-    DeploymentInvalidType,
-    DeploymentProductionDeactivated,
     DeploymentUnsupportedRegion,
     DuplicateField,
     InvalidJsonInput,
@@ -47,8 +42,9 @@ from connectory.database.audit import Act
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
 from connectory.deployments import model, references, store
-from connectory.deployments.configuration import Configured, Given, configured
-from connectory.deployments.model import Application, Deployment, Reference, Release
+from connectory.deployments.accepting import as_it_is, kept_or_new, release_of, type_of
+from connectory.deployments.configuration import Given, configured
+from connectory.deployments.model import Deployment, Reference
 from connectory.http.access import Grant
 from connectory.identity import store as identity
 from connectory.kernel import ids
@@ -167,7 +163,7 @@ class Deployments:
     def _create(self, connection: Connection, draft: DeploymentDraft, grant: Grant) -> Deployment:
         project = identity.find_project(connection, grant.project_key)
         reference = references.find(connection, draft.connector, grant.project, anew=True)
-        type_ = _type(draft, reference, production=project is not None and project.production)
+        type_ = type_of(draft, reference, production=project is not None and project.production)
         supported = reference.content.supported_regions
         if supported and draft.region not in supported:
             raise DeploymentUnsupportedRegion(draft.region)
@@ -190,7 +186,7 @@ class Deployments:
         subject = self._requested(connection, self._of(blank, reference, given, grant), grant)
         store.add(connection, subject)
         self._enqueue(connection, DEPLOY, subject, now)
-        store.put_release(connection, _release(subject, now))
+        store.put_release(connection, release_of(subject, now))
         self._record(connection, subject, grant, "create", key=subject.key, type=subject.type)
         return subject
 
@@ -217,7 +213,7 @@ class Deployments:
         now = after.last_modified_at
         store.save(connection, after)
         self._enqueue(connection, DEPLOY, after, now)
-        store.put_release(connection, _release(after, now))
+        store.put_release(connection, release_of(after, now))
         self._record(
             connection, after, grant, "redeploy", version=after.version, release=after.releases
         )
@@ -285,7 +281,7 @@ class Deployments:
             lambda value: ring.seal(value.encode(), before.secret_owner),
         )
         known = {each.name: each for each in before.applications}
-        applications = tuple(_kept_or_new(each, known, values) for each in declared)
+        applications = tuple(kept_or_new(each, known, values) for each in declared)
         staying = {each.id for each in applications}
         gone = (each.id for each in before.applications if each.id not in staying)
         return replace(
@@ -356,49 +352,6 @@ class Deployments:
         audit.record(connection, act)
 
 
-def _kept_or_new(
-    declared: ConnectorConfigurationApplication,
-    known: Mapping[str, Application],
-    configured: Configured,
-) -> Application:
-    """An application of a Deployment: the one that it has, or a new one."""
-    name = declared.application_name
-    values = configured.applications[name]
-    before = known.get(name)
-    if before is not None and before.type is declared.application_type:
-        return replace(before, values=values)
-    return Application(
-        id=ids.new_id(),
-        name=name,
-        type=declared.application_type,
-        slug=ids.new_slug(),
-        values=values,
-    )
-
-
-def _type(draft: DeploymentDraft, reference: Reference, *, production: bool) -> DeploymentType:
-    """The type of a new Deployment.
-
-    Raises:
-        DeploymentInvalidType: what is referenced cannot be deployed as the one that is asked for.
-        DeploymentProductionDeactivated: the Project is not one for production.
-    """
-    asked = draft.type if isinstance(draft.type, DeploymentType) else None
-    name = f"id={reference.id}"
-    if isinstance(reference.content.key, str):
-        name += f" or key={reference.content.key}"
-    if reference.staged:
-        if asked not in (None, DeploymentType.PREVIEW):
-            raise DeploymentInvalidType(name, str(asked), DeploymentType.PREVIEW)
-        return DeploymentType.PREVIEW
-    if asked is DeploymentType.PREVIEW:
-        allowed = f"{DeploymentType.SANDBOX}|{DeploymentType.PRODUCTION}"
-        raise DeploymentInvalidType(name, asked, allowed)
-    if asked is DeploymentType.PRODUCTION and not production:
-        raise DeploymentProductionDeactivated
-    return asked or DeploymentType.SANDBOX
-
-
 def _deployed(connection: Connection, before: Deployment, action: Redeploy) -> Reference:
     """What a redeploy deploys: the version that is deployed, or the latest.
 
@@ -406,7 +359,7 @@ def _deployed(connection: Connection, before: Deployment, action: Redeploy) -> R
         DeploymentConnectorUpdateFailure: the latest cannot be had.
     """
     if not action.update_connector:
-        return _as_it_is(before)
+        return as_it_is(before)
     wanted = ConnectorReference(id=before.connector.id, staged=before.staged)
     try:
         return references.find(connection, wanted, before.project, anew=False)
@@ -416,23 +369,6 @@ def _deployed(connection: Connection, before: Deployment, action: Redeploy) -> R
         ) from None
 
 
-def _as_it_is(before: Deployment) -> Reference:
-    connector = before.connector
-    shared = set(type(connector).__struct_fields__) & set(ConnectorContent.__struct_fields__)
-    fields = {name: getattr(connector, name) for name in shared}
-    fields["supported_regions"] = connector.supported_regions or ()
-    if before.scopes is not None:
-        fields["api_client"] = ConnectorApiClient(scopes=before.scopes)
-    return Reference(
-        id=connector.id,
-        version=connector.version,
-        content=ConnectorContent(**fields, private=False),
-        commit=before.commit,
-        owner=before.source_owner,
-        staged=before.staged,
-    )
-
-
 def _shared(given: object) -> DeploymentGlobalConfiguration | None:
     return given if isinstance(given, DeploymentGlobalConfiguration) else None
 
@@ -440,21 +376,6 @@ def _shared(given: object) -> DeploymentGlobalConfiguration | None:
 def _cause(error: ApiError) -> str:
     detail = error.details.get("detailedErrorMessage")
     return str(detail) if detail else error.message
-
-
-def _release(subject: Deployment, now: int) -> Release:
-    if subject.request is None:
-        raise ValueError(f"no deploy of {subject.name} is under way")
-    return Release(
-        deployment_id=subject.id,
-        number=subject.request.release,
-        connector=subject.connector,
-        commit=subject.commit,
-        configured=Configured(applications=subject.configured.applications, shared=subject.shared),
-        client_id=subject.client.id if subject.client else None,
-        actor=subject.request.actor,
-        created_at=now,
-    )
 
 
 def _matches(subject: Deployment, query: Query) -> bool:

@@ -1,0 +1,97 @@
+"""What a request to deploy comes to: pure rules of types, applications and releases."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from connectory.contract.connectors import (
+    ConnectorApiClient,
+    ConnectorConfigurationApplication,
+    ConnectorContent,
+)
+from connectory.contract.deployments import DeploymentDraft, DeploymentType
+from connectory.contract.errors import DeploymentInvalidType, DeploymentProductionDeactivated
+from connectory.deployments.configuration import Configured
+from connectory.deployments.model import Application, Deployment, Reference, Release
+from connectory.kernel import ids
+
+
+def kept_or_new(
+    declared: ConnectorConfigurationApplication,
+    known: Mapping[str, Application],
+    configured: Configured,
+) -> Application:
+    """An application of a Deployment: the one that it has, or a new one."""
+    name = declared.application_name
+    values = configured.applications[name]
+    before = known.get(name)
+    if before is not None and before.type is declared.application_type:
+        return replace(before, values=values)
+    return Application(
+        id=ids.new_id(),
+        name=name,
+        type=declared.application_type,
+        slug=ids.new_slug(),
+        values=values,
+    )
+
+
+def type_of(draft: DeploymentDraft, reference: Reference, *, production: bool) -> DeploymentType:
+    """The type of a new Deployment.
+
+    Raises:
+        DeploymentInvalidType: what is referenced cannot be deployed as the one that is asked for.
+        DeploymentProductionDeactivated: the Project is not one for production.
+    """
+    asked = draft.type if isinstance(draft.type, DeploymentType) else None
+    name = f"id={reference.id}"
+    if isinstance(reference.content.key, str):
+        name += f" or key={reference.content.key}"
+    if reference.staged:
+        if asked not in (None, DeploymentType.PREVIEW):
+            raise DeploymentInvalidType(name, str(asked), DeploymentType.PREVIEW)
+        return DeploymentType.PREVIEW
+    if asked is DeploymentType.PREVIEW:
+        allowed = f"{DeploymentType.SANDBOX}|{DeploymentType.PRODUCTION}"
+        raise DeploymentInvalidType(name, asked, allowed)
+    if asked is DeploymentType.PRODUCTION and not production:
+        raise DeploymentProductionDeactivated
+    return asked or DeploymentType.SANDBOX
+
+
+def as_it_is(before: Deployment) -> Reference:
+    """The version of the Connector that a Deployment has, which a redeploy keeps."""
+    connector = before.connector
+    shared = set(type(connector).__struct_fields__) & set(ConnectorContent.__struct_fields__)
+    fields = {name: getattr(connector, name) for name in shared}
+    fields["supported_regions"] = connector.supported_regions or ()
+    if before.scopes is not None:
+        fields["api_client"] = ConnectorApiClient(scopes=before.scopes)
+    return Reference(
+        id=connector.id,
+        version=connector.version,
+        content=ConnectorContent(**fields, private=False),
+        commit=before.commit,
+        owner=before.source_owner,
+        staged=before.staged,
+    )
+
+
+def release_of(subject: Deployment, now: int) -> Release:
+    """The release that the deploy under way makes.
+
+    Raises:
+        ValueError: none is under way.
+    """
+    if subject.request is None:
+        raise ValueError(f"no deploy of {subject.name} is under way")
+    return Release(
+        deployment_id=subject.id,
+        number=subject.request.release,
+        connector=subject.connector,
+        commit=subject.commit,
+        configured=Configured(applications=subject.configured.applications, shared=subject.shared),
+        client_id=subject.client.id if subject.client else None,
+        actor=subject.request.actor,
+        created_at=now,
+    )

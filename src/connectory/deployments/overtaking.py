@@ -1,0 +1,19 @@
+"""Which request work serves: what was overtaken by a later one writes nothing."""
+
+from connectory.deployments.model import Deployment
+from connectory.work.model import Work
+
+
+class Overtaken(Exception):
+    """The request is not under way any more: the Deployment is being deleted, or is gone."""
+
+
+def served(subject: Deployment | None, work: Work) -> Deployment:
+    """The Deployment that work serves.
+
+    Raises:
+        Overtaken: its request is not the one under way.
+    """
+    if subject is None or subject.request is None or subject.request.id != work.payload["request"]:
+        raise Overtaken
+    return subject
