@@ -29,6 +29,10 @@ ANSWER_SECONDS = 30.0
 #: Settings of what is not to be measured by coverage.py, which takes twice as long where it is.
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
 
+#: Settings that let the tests' own connectors run also where nothing confines them, as for a user
+#: who may make no networks.
+UNCONFINED = {"CONNECTORY_RUN_UNCONFINED": "on"}
+
 #: To read the authorities of the web takes longer than a server takes to start, with each client.
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

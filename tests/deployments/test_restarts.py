@@ -12,7 +12,7 @@ import pytest
 
 from connectory.database.engine import open_database
 from tests.deployments.shops import Shop, example, url_of
-from tests.harness import Installation, Server
+from tests.harness import UNCONFINED, Installation, Server
 from tests.staging.conftest import Creator, Platform
 from tests.staging.repositories import SCANNERS_OFF, Repositories
 
@@ -24,7 +24,7 @@ def installation(tmp_path: Path) -> Installation:
     policy = tmp_path / "policy.toml"
     policy.write_text(SCANNERS_OFF)
     settings = Repositories(tmp_path / "repositories", PROJECT).settings
-    settings |= {"CONNECTORY_CHECK_POLICY": str(policy)}
+    settings |= UNCONFINED | {"CONNECTORY_CHECK_POLICY": str(policy)}
     return Installation(tmp_path / "data", settings=settings)
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.deployments.shops import example
-from tests.harness import UNMEASURED, Installation
+from tests.harness import UNCONFINED, UNMEASURED, Installation
 from tests.official.machine import IMPATIENT, Machine, Shop, complaint
 from tests.staging.repositories import SCANNERS_OFF, Repositories
 
@@ -63,7 +63,9 @@ def client(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     policy = folder / "policy.toml"
     policy.write_text(SCANNERS_OFF)
     repositories = Repositories(folder / "repositories", "acme")
-    settings = repositories.settings | UNMEASURED | {"CONNECTORY_CHECK_POLICY": str(policy)}
+    settings = (
+        repositories.settings | UNMEASURED | UNCONFINED | {"CONNECTORY_CHECK_POLICY": str(policy)}
+    )
     installation = Installation(folder / "data", settings=settings)
     installation.project("shop")
     credentials = installation.credentials("shop")

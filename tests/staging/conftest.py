@@ -15,7 +15,7 @@ from connectory.identity.administration import Administration
 from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
 from tests import postgresql
-from tests.harness import Credentials, Installation, Server
+from tests.harness import UNCONFINED, Credentials, Installation, Server
 from tests.staging.repositories import SCANNERS_OFF, Repositories
 
 REGION = "europe-west1.gcp"
@@ -142,7 +142,7 @@ def staging_on_postgresql(
 @contextlib.contextmanager
 def _running(installation: Installation, folder: Path) -> Iterator[Platform]:
     repositories = folder / "repositories"
-    installation.settings |= Repositories(repositories, "").settings
+    installation.settings |= Repositories(repositories, "").settings | UNCONFINED
     installation.run("migrate")
     database = open_database(installation.database_url, installation.data)
     try:
