@@ -256,6 +256,7 @@ def test_a_connectorstaged_is_previewed_and_its_preview_updated(shop: Shop) -> N
     shop.delete(found["id"])
 
 
+@pytest.mark.long  # five deaths, each later than the one before
 def test_a_program_that_crashes_again_and_again_is_told_in_the_report(shop: Shop) -> None:
     files = example("hard-coded-port") | {
         "service/index.js": "require('node:http').createServer((q, r) => r.end()).listen(8080);\n"

@@ -162,7 +162,9 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
         endpoints = app.compose(Settings(data=data), database, system_clock).endpoints
         repositories = Repositories(data.parent / "repositories", "acme")
         repositories.tag("v1.0.0")
-        with Installation(data, settings=repositories.settings | UNMEASURED).serving() as server:
+        # Schemathesis makes as many Deployments as it likes.
+        settings = repositories.settings | UNMEASURED | {"CONNECTORY_MAX_DEPLOYMENTS": "100000"}
+        with Installation(data, settings=settings).serving() as server:
             tokens = {name: server.token(client) for name, client in clients.items()}
             document = httpx.get(f"{server.url}/openapi.json").json()
             yield Described(

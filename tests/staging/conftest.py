@@ -120,7 +120,7 @@ def repositories(creator: Creator) -> Repositories:
 @pytest.fixture(scope="session")
 def staging_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("staging")
-    with _running(Installation(folder / "data"), folder) as platform:
+    with running_platform(Installation(folder / "data"), folder) as platform:
         yield platform
 
 
@@ -134,13 +134,13 @@ def staging_on_postgresql(
     policy = folder / "policy.toml"
     policy.write_text(SCANNERS_OFF)
     settings = {"CONNECTORY_CHECK_POLICY": str(policy)}
-    with _running(Installation(folder / "data", url, settings), folder) as platform:
+    with running_platform(Installation(folder / "data", url, settings), folder) as platform:
         yield platform
     postgresql_server.drop(url)
 
 
 @contextlib.contextmanager
-def _running(installation: Installation, folder: Path) -> Iterator[Platform]:
+def running_platform(installation: Installation, folder: Path) -> Iterator[Platform]:
     repositories = folder / "repositories"
     installation.settings |= Repositories(repositories, "").settings | UNCONFINED
     installation.run("migrate")
