@@ -104,9 +104,9 @@ def test_what_was_deployed_answers_again_after_a_restart(
     assert all_gone(started)
 
 
-def kill_while_deploying(installation: Installation, seconds: float) -> None:
+def kill_while_deploying(installation: Installation, seconds: float, name: str = "acme") -> None:
     with installation.serving() as server, opened(installation, server) as shop:
-        connector = shop.published(example("hard-coded-port"))
+        connector = shop.published(example("hard-coded-port"), name=name)
         made = shop.create(connector)
         time.sleep(seconds)
         started = children_of(server.process.pid)
@@ -137,4 +137,4 @@ def test_a_deploy_goes_on_wherever_the_server_was_killed(installation: Installat
     for number in range(10):
         data = installation.data.with_name(f"data-{number}")
         again = Installation(data, settings=installation.settings)
-        kill_while_deploying(again, chance.uniform(0, 1.5))
+        kill_while_deploying(again, chance.uniform(0, 1.5), f"acme-{number}")
