@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from sqlalchemy import Connection, delete, select
 
 from connectory.database import audit
@@ -207,6 +205,10 @@ def _token(secret: bytes) -> bytes:
 
 
 def _key(secret: bytes) -> bytes:
+    # Imported where it is needed: it takes longer than many a command does.
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
     for load in (serialization.load_ssh_private_key, serialization.load_pem_private_key):
         try:
             load(secret, None)
