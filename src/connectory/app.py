@@ -87,11 +87,13 @@ def compose(
     more: Sequence[Endpoint] = (),
     *,
     trusted: Collection[str] = (),
+    hosts: bool = True,
 ) -> Node:
     """Make a node.
 
     `more` are endpoints that a test or a benchmark adds to the table; `trusted` the addresses of
-    repositories whose code is run also where nothing confines it.
+    repositories whose code is run also where nothing confines it. One that does not host
+    applications leaves deploys to those that do.
     """
     freshness = Freshness()
     identity = Identity(database, freshness, clock, settings.token_seconds)
@@ -103,15 +105,12 @@ def compose(
     key_ring = functools.cache(lambda: load_key_ring(settings))
     running = _running(settings, database, clock, key_ring)
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
-    worker = _worker(
-        settings,
-        database,
-        clock,
-        {
-            **_checking(settings, running, sources, follower, refusal),
-            **_deploying(settings, running, sources=sources, key_ring=key_ring, refusal=refusal),
-        },
-    )
+    handlers = _checking(settings, running, sources, follower, refusal)
+    if hosts:
+        handlers |= _deploying(
+            settings, running, sources=sources, key_ring=key_ring, refusal=refusal
+        )
+    worker = _worker(settings, database, clock, handlers)
     staging = Staging(
         database,
         catalogue,

@@ -104,6 +104,52 @@ def test_what_was_deployed_answers_again_after_a_restart(
     assert all_gone(started)
 
 
+def test_a_delete_overtakes_a_deploy_and_nothing_of_it_is_left(installation: Installation) -> None:
+    with installation.serving() as server, opened(installation, server) as shop:
+        made = shop.create(shop.published(example("slow-start")))
+        deadline = time.monotonic() + 60
+        while "built" not in str(shop.get(made["id"])["details"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)  # it is starting, which takes three seconds
+        shop.delete(made["id"])
+        while any("index.js" in command_of(each) for each in children_of(server.process.pid)):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def test_what_serves_after_a_failed_update_serves_after_a_restart(
+    installation: Installation,
+) -> None:
+    with installation.serving() as server, opened(installation, server) as shop:
+        connector = shop.published(example("hard-coded-port"))
+        found = shop.deployed(connector)
+        renamed = {
+            path.replace("service/", "other/"): text.replace("name: service", "name: other")
+            for path, text in example("crash-at-start").items()
+        }
+        shop.creator.repositories.tag("v2.0.0", renamed, name="acme")
+        tag = {"url": shop.creator.repositories.url("acme"), "tag": "v2.0.0"}
+        shop.creator.update(connector["id"], {"action": "setRepository", **tag})
+        assert shop.creator.publish(connector["id"])["status"] == "Published"
+        failed = shop.redeploy(found["id"], updateConnector=True)
+        assert failed["status"] == "Failed", failed
+        assert answers(url_of(found))["greeting"] == "Hello"
+        server.kill()
+    with installation.serving() as server, opened(installation, server) as shop:
+        assert answers(url_of(found))["greeting"] == "Hello"
+        shop.delete(found["id"])
+        with pytest.raises(httpx.TransportError):
+            httpx.get(url_of(found), timeout=30, trust_env=False)
+
+
 def kill_while_deploying(installation: Installation, seconds: float, name: str = "acme") -> None:
     with installation.serving() as server, opened(installation, server) as shop:
         connector = shop.published(example("hard-coded-port"), name=name)

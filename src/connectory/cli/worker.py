@@ -43,9 +43,12 @@ async def _work(settings: Settings, database: Database) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    node = app.compose(settings, database, system_clock)
-    async with node.worker.working(settings.drain_seconds):
-        log.info("working as %s", node.worker.owner)
-        await stop.wait()
-        log.info("stopping: steps that run are finished")
+    node = app.compose(settings, database, system_clock, hosts=False)
+    try:
+        async with node.worker.working(settings.drain_seconds):
+            log.info("working as %s", node.worker.owner)
+            await stop.wait()
+            log.info("stopping: steps that run are finished")
+    finally:
+        node.running.containment.close()
     log.info("stopped")

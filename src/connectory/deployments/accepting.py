@@ -44,16 +44,13 @@ def type_of(draft: DeploymentDraft, reference: Reference, *, production: bool) -
         DeploymentProductionDeactivated: the Project is not one for production.
     """
     asked = draft.type if isinstance(draft.type, DeploymentType) else None
-    name = f"id={reference.id}"
-    if isinstance(reference.content.key, str):
-        name += f" or key={reference.content.key}"
     if reference.staged:
         if asked not in (None, DeploymentType.PREVIEW):
-            raise DeploymentInvalidType(name, str(asked), DeploymentType.PREVIEW)
+            raise DeploymentInvalidType(reference.name, str(asked), DeploymentType.PREVIEW)
         return DeploymentType.PREVIEW
     if asked is DeploymentType.PREVIEW:
         allowed = f"{DeploymentType.SANDBOX}|{DeploymentType.PRODUCTION}"
-        raise DeploymentInvalidType(name, asked, allowed)
+        raise DeploymentInvalidType(reference.name, asked, allowed)
     if asked is DeploymentType.PRODUCTION and not production:
         raise DeploymentProductionDeactivated
     return asked or DeploymentType.SANDBOX
@@ -90,8 +87,9 @@ def release_of(subject: Deployment, now: int) -> Release:
         number=subject.request.release,
         connector=subject.connector,
         commit=subject.commit,
-        configured=Configured(applications=subject.configured.applications, shared=subject.shared),
-        client_id=subject.client.id if subject.client else None,
+        applications=subject.applications,
+        shared=subject.shared,
+        client=subject.client,
         actor=subject.request.actor,
         created_at=now,
     )

@@ -17,12 +17,11 @@ from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
-from connectory.deployments import model, store
+from connectory.deployments import api_clients, model, store
 from connectory.deployments.hosting import STATIC, Hosting
-from connectory.deployments.model import Application, Deployment, GeneratedClient, Release
+from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.overtaking import Overtaken, served
 from connectory.deployments.programs import Programs
-from connectory.identity.administration import Administration
 from connectory.kernel.clock import Clock
 from connectory.runtime.model import HealthCheck, StartFailed
 from connectory.sources.model import Fetched, SourceError
@@ -82,12 +81,15 @@ class Deploying:
 
     def run(self, work: Work, lease: Lease) -> None:
         """Make the steps that are left, and end the request."""
-        with contextlib.suppress(Overtaken):
-            try:
-                self._run(lease)
-            except _Failed as failure:
-                entry = failure.entry
-                lease.finish(also=lambda connection: self._fail(connection, work, entry))
+        try:
+            deployment = self._deployment(work)
+        except Overtaken:
+            return
+        try:
+            self._attempt(lease)
+        except Overtaken:
+            # Only a delete overtakes a deploy. It may have looked before the last start.
+            self._hosting.remove(each.id for each in deployment.applications)
 
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
         """Fail the request: it could not be served."""
@@ -100,6 +102,13 @@ class Deploying:
         entry = self._error("The deployment was cancelled", "Ask the operator why, or redeploy.")
         with contextlib.suppress(Overtaken):
             self._fail(connection, work, entry, outcome="cancelled")
+
+    def _attempt(self, lease: Lease) -> None:
+        try:
+            self._run(lease)
+        except _Failed as failure:
+            work, entry = lease.work, failure.entry
+            lease.finish(also=lambda connection: self._fail(connection, work, entry))
 
     def _run(self, lease: Lease) -> None:
         work = lease.work
@@ -145,33 +154,16 @@ class Deploying:
         return fetched, read.specification
 
     def _client(self, lease: Lease) -> None:
-        """See to it that there is the API Client that the Connector wants, and no other."""
+        """See to it that there is the API Client that the Connector wants."""
         if lease.work.step != SOURCE:
             return
         work = lease.work
 
         def made(connection: Connection) -> None:
             before = self._locked(connection, work)
-            client = before.client
-            if (client.scopes if client else None) == before.scopes:
-                return
-            by = Administration(connection, actor="deployments", now=self._clock())
-            if client is not None:
-                by.revoke_client(client.id)
-            after = replace(before, client=None)
-            if before.scopes is not None:
-                key = before.project.partition(":")[2]
-                credentials = by.create_generated_client(key, before.scopes)
-                sealed = self._key_ring().seal(
-                    credentials.client_secret.encode(), before.secret_owner
-                )
-                after = replace(
-                    before,
-                    client=GeneratedClient(
-                        id=credentials.client_id, scopes=before.scopes, secret=sealed
-                    ),
-                )
-            store.save(connection, after)
+            after = api_clients.with_client(connection, before, self._key_ring(), self._clock())
+            if after is not before:
+                store.save(connection, after)
 
         lease.advance(CLIENT, also=made)
 
@@ -244,9 +236,16 @@ class Deploying:
             release = store.find_release(connection, before.id, number)
             if release is None:
                 raise Overtaken
+            schedules = {name: each.schedule for name, each in by_name.items()}
+            applications = tuple(
+                replace(each, schedule=schedules.get(each.name)) for each in before.applications
+            )
+            store.save(connection, replace(before, applications=applications))
             release = replace(
                 release,
                 commit=before.commit,
+                applications=applications,
+                client=before.client,
                 artifacts={name: each.id for name, each in artifacts.items()},
                 endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
                 health_checks={
@@ -254,14 +253,8 @@ class Deploying:
                     for name, each in by_name.items()
                     if each.health_check
                 },
-                client_id=before.client.id if before.client else None,
             )
             store.put_release(connection, release)
-            schedules = {name: each.schedule for name, each in by_name.items()}
-            applications = tuple(
-                replace(each, schedule=schedules.get(each.name)) for each in before.applications
-            )
-            store.save(connection, replace(before, applications=applications))
         return release
 
     def _start(self, lease: Lease, release: Release, artifacts: Mapping[str, Artifact]) -> None:
@@ -271,8 +264,8 @@ class Deploying:
         started: list[Application] = []
         try:
             for application in running:
-                self._start_one(lease, deployment, release, application)
                 started.append(application)
+                self._start_one(lease, deployment, release, application)
             lease.check()
         except BaseException:
             for application in started:
@@ -317,6 +310,7 @@ class Deploying:
                 if (url := self._programs.url(before, release, each)) is not None
             }
             after = model.succeeded(before, urls, now)
+            api_clients.revoke_others(connection, after, now)
             gone.extend(before.retired)
             store.save(connection, replace(after, retired=()))
             store.put_release(connection, replace(release, outcome="deployed", finished_at=now))

@@ -51,6 +51,12 @@ class Reference(Struct, frozen=True, kw_only=True):
     owner: str | None
     staged: bool
 
+    @property
+    def name(self) -> str:
+        """How errors name it: `id=… or key=…`."""
+        key = self.content.key
+        return f"id={self.id}" + (f" or key={key}" if isinstance(key, str) else "")
+
 
 class GeneratedClient(Wire, frozen=True, kw_only=True):
     """The API Client that was made for a Deployment.
@@ -194,8 +200,9 @@ class Release(Wire, frozen=True, kw_only=True):
         artifacts: What was built of it, by name of the application.
         endpoints: Path of each application, by name, as connect.yaml has it.
         health_checks: How the health of applications is told, by name.
-        configured: Its configuration; secrets are encrypted.
-        client_id: The API Client that it ran with.
+        applications: What it runs, with their configuration; secrets are encrypted.
+        shared: Values that all applications get; secrets are encrypted.
+        client: The API Client that it runs with.
         actor: Who asked for it.
         outcome: `deploying`, `deployed`, `failed` or `cancelled`.
         created_at: Microseconds since 1970.
@@ -209,8 +216,9 @@ class Release(Wire, frozen=True, kw_only=True):
     artifacts: Mapping[str, str] = {}
     endpoints: Mapping[str, str] = {}
     health_checks: Mapping[str, HealthCheck] = {}
-    configured: Configured
-    client_id: str | None = None
+    applications: tuple[Application, ...]
+    shared: Values = Values()
+    client: GeneratedClient | None = None
     actor: str
     outcome: str = "deploying"
     created_at: int
@@ -228,6 +236,16 @@ def deployed_connector(reference: Reference) -> DeploymentConnector:
 def scopes_of(api_client: ConnectorApiClient | UnsetType) -> tuple[str, ...] | None:
     """The scopes of the API Client that a Connector wants."""
     return None if isinstance(api_client, UnsetType) else api_client.scopes
+
+
+def require_at_rest(subject: Deployment) -> None:
+    """Make sure that no deploy or undeploy is under way.
+
+    Raises:
+        DeploymentInvalidStatusTransition: one is.
+    """
+    if not STATUS.allows(subject.status, DeploymentEvent.DEPLOY_REQUESTED):
+        raise DeploymentInvalidStatusTransition(subject.status)
 
 
 def requested(

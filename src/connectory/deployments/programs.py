@@ -67,11 +67,11 @@ class Programs:
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
         """The secured values of a release: what must not be seen in its logs."""
         found: set[str] = set()
-        for values in (release.configured.shared, *release.configured.applications.values()):
+        for values in (release.shared, *(each.values for each in release.applications)):
             only = Values(secured=values.secured)
             found |= set(values_of(only, self._opener(deployment)).values())
-        if deployment.client is not None:
-            found.add(self._opener(deployment)(deployment.client.secret))
+        if release.client is not None:
+            found.add(self._opener(deployment)(release.client.secret))
         return found - {""}
 
     def url(self, deployment: Deployment, release: Release, application: Application) -> str | None:
@@ -86,11 +86,11 @@ class Programs:
         self, deployment: Deployment, release: Release, application: Application
     ) -> dict[str, str]:
         unseal = self._opener(deployment)
-        found = values_of(release.configured.shared, unseal)
-        client = deployment.client
+        found = values_of(release.shared, unseal)
+        client = release.client
         if client is not None:
             found |= credentials(client, unseal(client.secret), deployment.project, self._commerce)
-        found |= values_of(release.configured.applications.get(application.name, Values()), unseal)
+        found |= values_of(application.values, unseal)
         url = self.url(deployment, release, application)
         if url is not None and application.type is ApplicationType.SERVICE:
             found["CONNECT_SERVICE_URL"] = url

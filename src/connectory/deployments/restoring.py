@@ -66,13 +66,10 @@ def in_use(database: Database) -> set[str]:
 def _restore(
     deployment: Deployment, release: Release, builder: Builder, hosting: Hosting, programs: Programs
 ) -> None:
-    for application in deployment.applications:
+    for application in release.applications:
         artifact = builder.use(release.artifacts.get(application.name, ""))
         if artifact is None:
-            # One that a redeploy under way has added is not part of this release.
-            if application.name in release.artifacts:
-                raise StartFailed(f"what {application.name} was built into is gone: redeploy it")
-            continue
+            raise StartFailed(f"what {application.name} was built into is gone: redeploy it")
         if application.type in STATIC:
             hosting.route(deployment, application, static=artifact.folder)
         else:

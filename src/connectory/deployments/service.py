@@ -200,7 +200,7 @@ class Deployments:
             raise ConcurrentModification(before.name, update.version, before.version)
         (action,) = update.actions
         # First, so that a redeploy at the wrong time is told as such, whatever else is wrong.
-        self._requested(connection, before, grant)
+        model.require_at_rest(before)
         reference = _deployed(connection, before, action)
         given = Given(
             applications=action.configuration_values,
@@ -241,9 +241,7 @@ class Deployments:
         action: Redeploy,
     ) -> Deployment:
         """What a redeploy makes of a Deployment, before it is under way."""
-        connector = f"id={reference.id}"
-        if isinstance(reference.content.key, str):
-            connector += f" or key={reference.content.key}"
+        connector = reference.name
         supported = reference.content.supported_regions
         if action.update_connector and supported and before.region not in supported:
             cause = f"it does not support the region {before.region}"

@@ -7,10 +7,9 @@ from sqlalchemy import Connection
 
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
-from connectory.deployments import model, store
+from connectory.deployments import api_clients, model, store
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.overtaking import Overtaken, served
-from connectory.identity.administration import Administration
 from connectory.kernel.clock import Clock
 from connectory.work.lease import Lease
 from connectory.work.model import Work
@@ -44,9 +43,7 @@ class Undeploying:
 
             def deleted(connection: Connection) -> None:
                 before = served(store.lock(connection, work.subject), work)
-                if before.client is not None:
-                    by = Administration(connection, actor="deployments", now=self._clock())
-                    by.revoke_client(before.client.id)
+                api_clients.revoke_all(connection, before, self._clock())
                 store.remove(connection, before.id)
 
             lease.finish(also=deleted)

@@ -118,7 +118,8 @@ class Processes:
         """
         application = self._applications[application_id]
         current = application.current
-        if current is not None and current.program.release == release:
+        runs = current is not None and current.program.release == release
+        if runs and release not in application.candidates:
             return
         application.current = application.candidates.pop(release)
         application.current.used_at = self._clock()
