@@ -220,6 +220,54 @@ def test_a_generated_api_client_is_in_the_environment_and_goes_with_the_deployme
         assert gone.status_code == 401
 
 
+def test_an_update_that_fails_takes_no_credentials_from_what_serves(shop: Shop) -> None:
+    def files(scopes: str, source: str) -> dict[str, str]:
+        yaml = f"inheritAs:\n  apiClient:\n    scopes: [{scopes}]\n"
+        yaml += (
+            "deployAs:\n  - name: service\n    applicationType: service\n    endpoint: /service\n"
+        )
+        return example("hard-coded-port") | {"connect.yaml": yaml, "service/index.js": source}
+
+    shows = (
+        "const { CTP_CLIENT_ID: id, CTP_CLIENT_SECRET: secret } = process.env;\n"
+        "const told = JSON.stringify([id, secret]);\n"
+        "require('node:http').createServer((q, r) => r.end(told)).listen(8080);\n"
+    )
+    with shop.other_client("manage_project manage_api_clients") as http:
+        shop.creator.http = http
+        connector = shop.published(files("view_connectors", shows))
+        found = shop.deployed(connector)
+        tag = {"url": shop.creator.repositories.url("acme"), "tag": "v2.0.0"}
+
+        def logs_in(credentials: list[str]) -> bool:
+            answer = httpx.post(
+                f"{shop.platform.server.url}/oauth/token",
+                data={"grant_type": "client_credentials"},
+                auth=(credentials[0], credentials[1]),
+                trust_env=False,
+            )
+            return answer.status_code == 200
+
+        first = call(url_of(found)).json()
+        broken = files("manage_connectors", "process.exit(3)\n")
+        shop.creator.repositories.tag("v2.0.0", broken, name="acme")
+        shop.creator.update(connector["id"], {"action": "setRepository", **tag})
+        assert shop.creator.publish(connector["id"])["status"] == "Published"
+        assert shop.redeploy(found["id"], updateConnector=True)["status"] == "Failed"
+        assert call(url_of(found)).json() == first
+        assert logs_in(first)
+        mended = files("manage_connectors", shows)
+        shop.creator.repositories.tag("v2.0.0", mended, name="acme", move=True)
+        shop.creator.update(connector["id"], {"action": "setRepository", **tag})
+        assert shop.creator.publish(connector["id"])["status"] == "Published"
+        assert shop.redeploy(found["id"], updateConnector=True)["status"] == "Deployed"
+        second = call(url_of(found)).json()
+        assert not logs_in(first)
+        assert logs_in(second)
+        shop.delete(found["id"])
+        assert not logs_in(second)
+
+
 def test_a_secret_that_a_program_prints_is_masked(shop: Shop) -> None:
     files = example("hard-coded-port") | {
         "service/index.js": "console.log('the key is ' + process.env.API_KEY);\n"

@@ -110,6 +110,17 @@ def test_a_release_answers_once_it_was_switched_to(play):
     play(scene)
 
 
+def test_a_release_that_is_run_and_switched_to_again_takes_its_own_place(play):
+    async def scene(stage):
+        for _ in range(2):
+            await stage.runtime.run(stage.program(), seconds=20)
+            await stage.runtime.switch("a-1", 1)
+        assert (await stage.call())["greeting"] == "hello"
+        await stage.until(lambda: stage.plain.running == 1)
+
+    play(scene)
+
+
 def test_a_program_gets_its_environment_and_the_reserved_names(play):
     async def scene(stage):
         await stage.runtime.run(

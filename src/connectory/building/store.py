@@ -22,6 +22,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from connectory.kernel.locks import locked, locked_at_once
+
 _POLL_SECONDS: Final = 0.05
 _MADE: Final = "made"
 _SIZE: Final = "size"
@@ -63,7 +65,7 @@ class Store:
 
         Others that make the same wait, and call `waiting` meanwhile, which may raise.
         """
-        with _locked(self._artifacts / key, fcntl.LOCK_EX, waiting) as entry:
+        with locked(self._artifacts / key, fcntl.LOCK_EX, waiting) as entry:
             if (entry / _MADE).exists():
                 yield None
                 return
@@ -87,7 +89,7 @@ class Store:
     @contextlib.contextmanager
     def packages(self, key: str, waiting: Callable[[], None]) -> Iterator[Path]:
         """The packages of an origin; they are not swept until the block ends."""
-        with _locked(self._packages / key, fcntl.LOCK_SH, waiting) as entry:
+        with locked(self._packages / key, fcntl.LOCK_SH, waiting) as entry:
             made = entry / _MADE
             made.mkdir(mode=0o700, exist_ok=True)
             os.utime(made)
@@ -121,7 +123,7 @@ class Store:
     def _sweep_parts(self, entry: Entry) -> None:
         if not entry.is_artifact or len(list(entry.folder.iterdir())) == 1:
             return
-        with _locked_at_once(entry.folder) as ours:
+        with locked_at_once(entry.folder) as ours:
             if ours:
                 for each in entry.folder.iterdir():
                     if each.name != _MADE:
@@ -203,54 +205,8 @@ def open_up(folder: Path) -> None:
                 pending += [each.path for each in found if each.is_dir(follow_symlinks=False)]
 
 
-@contextlib.contextmanager
-def _locked(folder: Path, mode: int, waiting: Callable[[], None]) -> Iterator[Path]:
-    """Hold a lock on a folder, which is made if need be, until the block ends."""
-    while True:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue
-        try:
-            _wait_for(descriptor, mode, waiting)
-            if _is_at(folder, descriptor):
-                yield folder
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _wait_for(descriptor: int, mode: int, waiting: Callable[[], None]) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            time.sleep(_POLL_SECONDS)
-        else:
-            return
-
-
-@contextlib.contextmanager
-def _locked_at_once(folder: Path) -> Iterator[bool]:
-    """Whether nobody holds a folder, which is locked then until the block ends."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield _is_at(folder, descriptor)
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
-
-
 def _remove_unused(folder: Path) -> bool:
-    with _locked_at_once(folder) as ours:
+    with locked_at_once(folder) as ours:
         if ours:
             made = folder / _MADE
             if made.exists():
@@ -258,13 +214,3 @@ def _remove_unused(folder: Path) -> bool:
                 made.rename(folder / "part-gone")
             remove(folder)
     return ours
-
-
-def _is_at(folder: Path, descriptor: int) -> bool:
-    """Whether an open folder is still the one of that name."""
-    try:
-        there = folder.stat()
-    except FileNotFoundError:
-        return False
-    here = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -1,8 +1,8 @@
 """What the catalogue knows of a Connector, and what a search asks for."""
 
 import enum
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -78,3 +78,38 @@ class Query(Struct, frozen=True, kw_only=True):
     sort: Sequence[Sort] = ()
     offset: int = 0
     limit: int = 20
+
+
+class Sortable(Protocol):
+    """What is sorted in memory."""
+
+    @property
+    def key(self) -> str | None:
+        """Its key, if it has one."""
+
+    @property
+    def created_at(self) -> int:
+        """Microseconds since 1970."""
+
+    @property
+    def last_modified_at(self) -> int:
+        """Microseconds since 1970."""
+
+
+S = TypeVar("S", bound=Sortable)
+
+
+def in_order(found: Iterable[S], sorts: Sequence[Sort], name: Callable[[S], str]) -> list[S]:
+    """Sort by all criteria, the weightiest first; ties stay as they came."""
+    result = list(found)
+    for sort in reversed(sorts or (NEWEST_FIRST,)):
+        if sort.field is SortField.KEY:
+            result.sort(key=lambda each: each.key or "", reverse=sort.descending)
+            result.sort(key=lambda each: each.key is None)
+        elif sort.field is SortField.NAME:
+            result.sort(key=name, reverse=sort.descending)
+        elif sort.field is SortField.CREATED_AT:
+            result.sort(key=lambda each: each.created_at, reverse=sort.descending)
+        else:
+            result.sort(key=lambda each: each.last_modified_at, reverse=sort.descending)
+    return result

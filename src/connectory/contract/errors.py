@@ -15,6 +15,20 @@
     ├── ConnectorStagedPreviewRequestUnderProcess    400
     ├── ConnectorStagedInCertification               400
     ├── ConnectorAlreadyCertified                    400
+    ├── ConnectorStagedNotPreviewable                400
+    ├── ConnectorReferenceNotFound                   400
+    ├── DeploymentInvalidType                        400
+    ├── DeploymentProductionDeactivated              400
+    ├── DeploymentUnsupportedRegion                  400
+    ├── DeploymentUnknownApplicationConfiguration    400
+    ├── DeploymentUnknownApplicationConfigurationKey 400
+    ├── DeploymentUnknownGlobalConfigurationKey      400
+    ├── DeploymentMissingGlobalConfigurationKey      400
+    ├── DeploymentEmptyRequiredGlobalConfigurationKey 400
+    ├── DeploymentApplicationRequired                400
+    ├── DeploymentApplicationDoNotBelong             400
+    ├── DeploymentConnectorUpdateFailure             400
+    ├── DeploymentInvalidStatusTransition            400
     ├── DeploymentApplicationDoesNotExist            400
     ├── DeploymentLogInvalidDate                     400
     ├── DeploymentLogInvalidPageToken                400

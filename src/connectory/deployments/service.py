@@ -4,13 +4,13 @@ The Deployment, its release and the work that serves it are written in one trans
 locks in the same order: the Deployment, then work, then the change feed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from connectory.catalogue.model import Sort, SortField
+from connectory.catalogue.model import Sort, in_order
 from connectory.contract.connectors import (
     ConnectorReference,
 )
@@ -120,8 +120,7 @@ class Deployments:
         """How many of a Project's Deployments match, and those of the page."""
         found = await self._database.reading_promptly(store.of_project, project)
         matching = [each for each in found if _matches(each, query)]
-        for sort in reversed(query.sort or (Sort(SortField.CREATED_AT, descending=True),)):
-            _sort(matching, sort)
+        matching = in_order(matching, query.sort, lambda each: each.connector.name)
         return len(matching), matching[query.offset : query.offset + query.limit]
 
     async def create(self, draft: DeploymentDraft, grant: Grant) -> Deployment:
@@ -381,17 +380,3 @@ def _matches(subject: Deployment, query: Query) -> bool:
     return (query.type is None or subject.type is query.type) and (
         not kinds or not set(kinds).isdisjoint(subject.connector.integration_types)
     )
-
-
-def _sort(found: list[Deployment], sort: Sort) -> None:
-    """Sort stably by one criterion; absent keys come last in either direction."""
-    if sort.field is SortField.KEY:
-        found.sort(key=lambda each: each.key or "", reverse=sort.descending)
-        found.sort(key=lambda each: each.key is None)
-        return
-    values: Mapping[SortField, Callable[[Deployment], int | str]] = {
-        SortField.NAME: lambda each: each.connector.name,
-        SortField.CREATED_AT: lambda each: each.created_at,
-        SortField.LAST_MODIFIED_AT: lambda each: each.last_modified_at,
-    }
-    found.sort(key=values[sort.field], reverse=sort.descending)

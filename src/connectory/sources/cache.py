@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from connectory.kernel.locks import is_at, locked, locked_at_once
 from connectory.sources.model import FetchTimeout
 
 _POLL_SECONDS = 0.01
@@ -44,7 +45,7 @@ class Cache:
     @contextlib.contextmanager
     def using(self, key: str, *, deadline: float) -> Iterator[Path | None]:
         """The repository of a key, which stays until the block ends; None where there is none."""
-        with _locked(self._entries / key, fcntl.LOCK_SH, deadline) as entry:
+        with locked(self._entries / key, fcntl.LOCK_SH, _until(deadline)) as entry:
             repository = entry / _REPOSITORY
             if not repository.exists():
                 yield None
@@ -66,7 +67,7 @@ class Cache:
 
         Who comes second waits, and finds it made.
         """
-        with _locked(self._entries / key, fcntl.LOCK_EX, deadline) as entry:
+        with locked(self._entries / key, fcntl.LOCK_EX, _until(deadline)) as entry:
             if (entry / _REPOSITORY).exists():
                 return
             for part in entry.iterdir():
@@ -102,7 +103,7 @@ class Cache:
             except FileNotFoundError:
                 continue  # a sweeper was faster than our lock
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_at(folder, descriptor):
+            if is_at(folder, descriptor):
                 break
             os.close(descriptor)
         try:
@@ -114,7 +115,7 @@ class Cache:
     def sweep(self) -> None:
         """Remove what dead processes left, and the least recently used entries beyond the limit."""
         for folder in self._private.iterdir():
-            with _locked_at_once(folder) as ours:
+            with locked_at_once(folder) as ours:
                 if ours:
                     _remove(folder)
         entries = sorted(_sizes(self._entries), reverse=True)
@@ -127,7 +128,7 @@ class Cache:
                 total -= size
 
     def _remove_unused(self, entry: Path) -> bool:
-        with _locked_at_once(entry) as ours:
+        with locked_at_once(entry) as ours:
             if ours:
                 # Under another name first: no reader finds half a repository.
                 with self.private_folder() as folder:
@@ -167,74 +168,19 @@ def _sizes(entries: Path) -> Iterator[tuple[float, int, Path]]:
             yield used_at, size, entry
 
 
-@contextlib.contextmanager
-def _locked(folder: Path, mode: int, deadline: float) -> Iterator[Path]:
-    """Hold a lock on a folder, which is made if need be, until the block ends.
-
-    Raises:
-        FetchTimeout: somebody else held it for too long.
-    """
-    while True:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            continue
-        try:
-            _wait_for(descriptor, mode, deadline)
-            if _is_at(folder, descriptor):
-                yield folder
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _wait_for(descriptor: int, mode: int, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise FetchTimeout(
-                    "another fetch of this repository took too long; try again later"
-                ) from None
-            time.sleep(_POLL_SECONDS)
-        else:
-            return
-
-
-@contextlib.contextmanager
-def _locked_at_once(folder: Path) -> Iterator[bool]:
-    """Whether nobody holds a folder, which is locked then until the block ends."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield _is_at(folder, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _is_at(folder: Path, descriptor: int) -> bool:
-    """Whether an open folder is still the one of that name."""
-    try:
-        there = folder.stat()
-    except FileNotFoundError:
-        return False
-    here = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
-
-
 def _remove(path: Path) -> None:
     """Remove a file or a folder with all that is in it; what is gone already is no fault."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _until(deadline: float) -> Callable[[], None]:
+    """What ends a wait for a lock at an instant of `time.monotonic`."""
+
+    def waiting() -> None:
+        if time.monotonic() > deadline:
+            raise FetchTimeout("another fetch of this repository took too long; try again later")
+
+    return waiting

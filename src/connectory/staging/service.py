@@ -13,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from connectory.catalogue import publishing
-from connectory.catalogue.model import Sort, SortField
+from connectory.catalogue.model import Sort, in_order
 from connectory.catalogue.service import Catalogue
 from connectory.contract.connectors import Repository
 from connectory.contract.errors import (
@@ -118,8 +118,7 @@ class Staging:
         """How many of a Project's ConnectorStaged match, and those of the page."""
         found = await self._database.reading_promptly(store.of_project, project)
         matching = [each for each in found if _matches(each, query)]
-        for sort in reversed(query.sort or (Sort(SortField.CREATED_AT, descending=True),)):
-            _sort(matching, sort)
+        matching = in_order(matching, query.sort, lambda each: each.data.name)
         page = matching[query.offset : query.offset + query.limit]
         await self._let_catalogue_follow(page)
         return len(matching), page
@@ -352,17 +351,3 @@ def _matches(subject: Staged, query: Query) -> bool:
     return (query.private is None or subject.private == query.private) and (
         not kinds or not set(kinds).isdisjoint(subject.data.integration_types)
     )
-
-
-def _sort(found: list[Staged], sort: Sort) -> None:
-    """Sort stably by one criterion; absent keys come last in either direction."""
-    if sort.field is SortField.KEY:
-        found.sort(key=lambda each: each.key or "", reverse=sort.descending)
-        found.sort(key=lambda each: each.key is None)
-        return
-    values: Mapping[SortField, Callable[[Staged], int | str]] = {
-        SortField.NAME: lambda each: each.data.name,
-        SortField.CREATED_AT: lambda each: each.created_at,
-        SortField.LAST_MODIFIED_AT: lambda each: each.last_modified_at,
-    }
-    found.sort(key=values[sort.field], reverse=sort.descending)

@@ -76,7 +76,8 @@ class Worker:
         """
         self._database = database
         self._clock = clock
-        self._kinds = tuple(handlers) if limits.concurrency else ()
+        #: What it does; nothing where it only watches.
+        self.kinds = tuple(handlers) if limits.concurrency else ()
         self._attempts = Attempts(database, clock, handlers)
         self._limits = limits
         self._pace = pace or Pace()
@@ -155,7 +156,7 @@ class Worker:
                     self._beaten_at = time.monotonic()
                     self._beat()
                     self._look_after_leases()
-                    if self._kinds:
+                    if self.kinds:
                         self._cancel()
                     self._sweep()
                 self._seek()
@@ -251,7 +252,7 @@ class Worker:
     def _cancel(self) -> None:
         """Cancel what is queued and to be cancelled."""
         with self._database.read() as connection:
-            if not claims.is_due(connection, now=self._clock(), kinds=self._kinds, cancelled=True):
+            if not claims.is_due(connection, now=self._clock(), kinds=self.kinds, cancelled=True):
                 return
         for _ in range(_CANCELLED_AT_ONCE):
             lease = None if self._stop.is_set() else self._claim(cancelled=True)
@@ -264,7 +265,7 @@ class Worker:
         if not self._has_room():
             return
         with self._database.read() as connection:
-            if not claims.is_due(connection, now=self._clock(), kinds=self._kinds):
+            if not claims.is_due(connection, now=self._clock(), kinds=self.kinds):
                 return
         runner = threading.Thread(target=self._work_off, name="work step", daemon=True)
         with self._lock:
@@ -274,7 +275,7 @@ class Worker:
 
     def _has_room(self) -> bool:
         busy = len(self._runners) >= self._limits.concurrency
-        return bool(self._kinds) and not busy and not self._stop.is_set()
+        return bool(self.kinds) and not busy and not self._stop.is_set()
 
     def _work_off(self) -> None:
         """Do one piece after the other until there is none."""
@@ -311,7 +312,7 @@ class Worker:
             return lease
 
     def _next(self, connection: Connection, *, cancelled: bool) -> Work | None:
-        now, kinds = self._clock(), self._kinds
+        now, kinds = self._clock(), self.kinds
         if cancelled:
             return claims.claim_cancelled(connection, owner=self.owner, now=now, kinds=kinds)
         most = self._limits.per_project
