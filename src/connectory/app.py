@@ -278,8 +278,7 @@ def _running(
         programs=Programs(builds, hosting, commerce, key_ring, mask=logs.mask),
         logs=logs,
         host=settings.gateway_host,
-        port=settings.gateway_port,
-        has_domain=bool(settings.gateway_url),
+        port=settings.gateway_port if settings.gateway_url else 0,
     )
 
 

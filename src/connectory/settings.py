@@ -408,7 +408,8 @@ class Settings:
     gateway_port: int = _setting(
         7071,
         _whole_number(1),
-        "Port of the gateway, at which applications answer by their host names.",
+        "Port of the gateway, at which applications answer by their host names where there is a"
+        " CONNECTORY_GATEWAY_URL.",
     )
     gateway_url: str = _setting(
         "",

@@ -7,9 +7,10 @@ delete 202: what they ask for happens in the background.
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from connectory.catalogue.model import SORT_EXPECTED, SORT_PATTERN, parse_sort
+from connectory.catalogue.model import parse_sort
+from connectory.catalogue.paging import Paging
 from connectory.contract import errors
 from connectory.contract.deployments import (
     Deployment,
@@ -30,20 +31,9 @@ from connectory.http.table import Endpoint, Request
 from connectory.logs.endpoints import Find, Found
 
 
-class DeploymentQuery(Struct, frozen=True, kw_only=True, rename="camel"):
+class DeploymentQuery(Paging, frozen=True, kw_only=True):
     """Which Deployments are wanted."""
 
-    limit: Annotated[
-        int, Meta(ge=0, le=500, description="Number of results requested.", examples=[3])
-    ] = 20
-    offset: Annotated[int, Meta(ge=0, le=10_000, description="Number of results skipped.")] = 0
-    sort: Annotated[
-        tuple[Annotated[str, Meta(pattern=SORT_PATTERN, extra={"expected": SORT_EXPECTED})], ...],
-        Meta(
-            description="Criteria, the weightiest first: `name` (of the Connector), `key`,"
-            " `createdAt` or `lastModifiedAt`, alone or followed by `asc` or `desc`."
-        ),
-    ] = ()
     integration_types: Annotated[
         tuple[IntegrationType, ...], Meta(description="Integration type of the Connector.")
     ] = ()

@@ -50,9 +50,9 @@ class Running(Struct, frozen=True, kw_only=True):
     programs: Programs
     logs: Logs
     host: str
+    #: Of the gateway for names of a domain; 0, which is any, where applications have addresses of
+    #: their own and nobody calls it.
     port: int
-    #: Whether the gateway has a domain; without, it listens where each application is.
-    has_domain: bool
 
     @contextlib.asynccontextmanager
     async def running(self, drain_seconds: float) -> AsyncIterator[None]:
@@ -63,7 +63,7 @@ class Running(Struct, frozen=True, kw_only=True):
         """
         self.hosting.attach(asyncio.get_running_loop())
         with self.logs.writing():
-            await self.gateway.serve(self.host, self.port if self.has_domain else 0)
+            await self.gateway.serve(self.host, self.port)
             await asyncio.to_thread(
                 restoring.restore,
                 self.database,

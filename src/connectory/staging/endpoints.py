@@ -7,9 +7,10 @@ ConnectorStaged.
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from connectory.catalogue.model import SORT_EXPECTED, SORT_PATTERN, parse_sort
+from connectory.catalogue.model import parse_sort
+from connectory.catalogue.paging import Paging
 from connectory.contract import errors
 from connectory.contract.scalars import Id, IntegrationType, Key
 from connectory.contract.scopes import MANAGE_CONNECTORS, VIEW_CONNECTORS
@@ -27,20 +28,9 @@ from connectory.staging.model import shown
 from connectory.staging.service import Name, Query, Staging
 
 
-class QueryParameters(Struct, frozen=True, kw_only=True, rename="camel"):
+class QueryParameters(Paging, frozen=True, kw_only=True):
     """Which ConnectorStaged are wanted."""
 
-    limit: Annotated[
-        int, Meta(ge=0, le=500, description="Number of results requested.", examples=[3])
-    ] = 20
-    offset: Annotated[int, Meta(ge=0, le=10_000, description="Number of results skipped.")] = 0
-    sort: Annotated[
-        tuple[Annotated[str, Meta(pattern=SORT_PATTERN, extra={"expected": SORT_EXPECTED})], ...],
-        Meta(
-            description="Criteria, the weightiest first: `name`, `key`, `createdAt` or"
-            " `lastModifiedAt`, alone or followed by `asc` or `desc`."
-        ),
-    ] = ()
     is_private: (
         Annotated[bool, Meta(description="Whether private or public ones are wanted.")] | UnsetType
     ) = UNSET
