@@ -138,14 +138,19 @@ def test_what_a_project_may_not_see_takes_as_long_as_what_is_not_there(
     unknown = hidden.replace("5", "6")
     private = {"private": True, "certified": False, "owner": "europe-west1.gcp:other"}
     lines = [connector("secret-one", id=hidden, **private)]
+    with database.write() as connection:
+        administration = Administration(connection, actor="command:tests", now=NOON)
+        administration.create_project("other", Region.EUROPE_WEST1_GCP, production=False)
+        its_owner = administration.create_client("other", "manage_project")
     installation.import_lines([*lines, *(connector(f"c{number}") for number in range(200))])
 
     async def scenario() -> None:
         node = Node(database, Clock())
-        token = await node.token(client)
+        token, of_its_owner = await node.token(client), await node.token(its_owner)
         await node.catch_up()
         assert await node.get(token) == 200
         for names in (("key=secret-one", "key=absent-one"), (hidden, unknown)):
+            assert await node.get(of_its_owner, f"/connectors/{names[0]}") == 200, "so it is known"
             seconds: dict[str, list[float]] = {name: [] for name in names}
             asked = []
             for _ in range(30):

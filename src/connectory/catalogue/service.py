@@ -8,7 +8,7 @@ never changes, so neither can be out of step with the other.
 import asyncio
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -63,22 +63,11 @@ class Catalogue:
 
     async def with_id(self, id_: str, project: str) -> Response | None:
         """A Connector by its id, if it exists for a Project (given as `region:projectKey`)."""
-        number = self._numbers.get(id_)
-        if number is None:
-            number = self._remember(id_, self._index.with_id(id_))
-        if number is None or not self._index.is_visible(number, project):
-            return None
-        return self.cache.get(number) or (await self._read((number,)))[number]
+        return await self._visible(id_, project, lambda index: index.with_id(id_))
 
     async def with_key(self, key: str, project: str) -> Response | None:
         """A Connector by its key, if it exists for a Project (given as `region:projectKey`)."""
-        name = f"key={key}"
-        number = self._numbers.get(name)
-        if number is None:
-            number = self._remember(name, self._index.with_key(key))
-        if number is None or not self._index.is_visible(number, project):
-            return None
-        return self.cache.get(number) or (await self._read((number,)))[number]
+        return await self._visible(f"key={key}", project, lambda index: index.with_key(key))
 
     def has(self, id_: str, version: int) -> bool:
         """Whether this node knows a version of a Connector, or a later one."""
@@ -143,12 +132,19 @@ class Catalogue:
                 began = time.monotonic()
         return numbers
 
-    def _remember(self, name: str, number: int | None) -> int | None:
-        if number is not None:
+    async def _visible(
+        self, name: str, project: str, look_up: Callable[[SearchIndex], int | None]
+    ) -> Response | None:
+        number = self._numbers.get(name)
+        if number is None or not self._index.is_visible(number, project):
+            # Also what is remembered: what is hidden takes as long as what is not there.
+            number = look_up(self._index)
+            if number is None or not self._index.is_visible(number, project):
+                return None
             if len(self._numbers) > len(self._index) * 2:
                 self._numbers.clear()
             self._numbers[name] = number
-        return number
+        return self.cache.get(number) or (await self._read((number,)))[number]
 
     async def _bodies(self, numbers: Sequence[int]) -> list[bytes]:
         """The encoded Connectors of live documents, from memory or from the database."""
