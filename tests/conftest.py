@@ -6,6 +6,7 @@ a skip is a failure.
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ settings.register_profile(
     "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("patient")
+
+# A shell that starts the tests in the background has them, and what they start, ignore Control-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def lacking(what: str, why: str) -> None:
