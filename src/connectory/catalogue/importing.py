@@ -110,7 +110,7 @@ def _create_tables(connection: Connection) -> None:
     connection.execute(
         text("""
         CREATE TEMPORARY TABLE import_resolved (
-            line INTEGER PRIMARY KEY, id TEXT NOT NULL, key TEXT, version INTEGER NOT NULL,
+            line INTEGER NOT NULL, id TEXT NOT NULL, key TEXT, version INTEGER NOT NULL,
             source TEXT NOT NULL, content TEXT NOT NULL, private_projects TEXT NOT NULL, owner TEXT,
             created_at BIGINT NOT NULL, last_modified_at BIGINT NOT NULL, state TEXT NOT NULL)""")
     )
@@ -162,7 +162,8 @@ def _resolve(connection: Connection, now: int, fault: Callable[[LineFault], None
     """Work out what each line means, given the catalogue as it is, and what stands against it.
 
     A line without `id` is the Connector of its key; one without `key` keeps the key; whatever else
-    is left out stays as it is, or is empty for a new Connector.
+    is left out stays as it is, or is empty for a new Connector. They are put down by id, as they
+    are written later, while others wait: an index that grows at its end takes half the time.
     """
     connection.execute(text("DELETE FROM import_resolved"))
     connection.execute(
@@ -201,7 +202,8 @@ def _resolve(connection: Connection, now: int, fault: Callable[[LineFault], None
                 LEFT JOIN connector_versions v
                     ON v.connector_id = c.id AND v.version = c.version
             ) read_against
-        ) compared"""),
+        ) compared
+        ORDER BY id"""),
         {"now": now},
     )
     for found in _conflicts(connection):
