@@ -20,14 +20,13 @@ from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
 from connectory.deployments import endpoints as deployment_endpoints
-from connectory.deployments.deploying import Deploying
 from connectory.deployments.environment import Commerce
+from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.programs import Programs
 from connectory.deployments.running import Running, crash_loops, refusal_of
-from connectory.deployments.service import DEPLOY, UNDEPLOY, Deployments
+from connectory.deployments.service import Deployments
 from connectory.deployments.service import Limits as DeploymentLimits
-from connectory.deployments.undeploying import Undeploying
 from connectory.gateway.addresses import Addresses
 from connectory.gateway.server import Gateway
 from connectory.http import reference, server
@@ -107,7 +106,7 @@ def compose(
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     handlers = _checking(settings, running, sources, follower, refusal)
     if hosts:
-        handlers |= _deploying(
+        handlers |= deploying(
             settings, running, sources=sources, key_ring=key_ring, refusal=refusal
         )
     worker = _worker(settings, database, clock, handlers)
@@ -293,34 +292,6 @@ def _made_builder(settings: Settings, containment: Containment) -> Builder:
     from connectory.building.service import Builds  # noqa: PLC0415
 
     return Builds.of(settings, containment, os.environ)
-
-
-def _deploying(
-    settings: Settings,
-    running: Running,
-    *,
-    sources: Sources,
-    key_ring: Callable[[], KeyRing],
-    refusal: Callable[[str], str],
-) -> dict[str, Handler]:
-    """The work of deploys and undeploys."""
-    return {
-        DEPLOY: Deploying(
-            running.database,
-            running.clock,
-            sources=sources,
-            builder=running.builds,
-            hosting=running.hosting,
-            programs=running.programs,
-            key_ring=key_ring,
-            output=running.built,
-            start_seconds=settings.start_seconds,
-            refusal=refusal,
-        ),
-        UNDEPLOY: Undeploying(
-            running.database, running.hosting, running.clock, forget=running.forget
-        ),
-    }
 
 
 def _worker(

@@ -3,45 +3,19 @@
 import contextlib
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from connectory.database.engine import open_database
-from tests.deployments.shops import Shop, example, url_of
-from tests.harness import UNCONFINED, Installation, Server
-from tests.staging.conftest import Creator, Platform
-from tests.staging.repositories import SCANNERS_OFF, Repositories
-
-PROJECT = "shop"
+from tests.deployments.shops import example, opened, own_installation, url_of
+from tests.harness import Installation
 
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    policy = tmp_path / "policy.toml"
-    policy.write_text(SCANNERS_OFF)
-    settings = Repositories(tmp_path / "repositories", PROJECT).settings
-    settings |= UNCONFINED | {"CONNECTORY_CHECK_POLICY": str(policy)}
-    return Installation(tmp_path / "data", settings=settings)
-
-
-@contextlib.contextmanager
-def opened(installation: Installation, server: Server) -> Iterator[Shop]:
-    """The Project, made where it is not there yet."""
-    folder = installation.data.parent / "repositories"
-    if PROJECT not in installation.run("project", "list").stdout:
-        installation.project(PROJECT)
-    credentials = installation.credentials(PROJECT)
-    with (
-        server.client(credentials) as http,
-        contextlib.closing(open_database("", installation.data)) as database,
-    ):
-        project = f"europe-west1.gcp:{PROJECT}"
-        creator = Creator(server, http, project, Repositories(folder, PROJECT))
-        yield Shop(creator, Platform(installation, server, database, folder))
+    return own_installation(tmp_path)
 
 
 def answers(url: str, seconds: float = 30.0) -> Any:

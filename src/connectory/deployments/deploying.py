@@ -16,8 +16,9 @@ from connectory.building.model import Artifact, Builder, BuildFailed, Plan, Step
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
-from connectory.database.secrets import KeyRing
 from connectory.deployments import api_clients, model, store
+from connectory.deployments.api_clients import ApiClientError
+from connectory.deployments.client_steps import ClientStep
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.overtaking import Overtaken, served
@@ -59,7 +60,7 @@ class Deploying:
         builder: Builder,
         hosting: Hosting,
         programs: Programs,
-        key_ring: Callable[[], KeyRing],
+        clients: ClientStep,
         output: BuildOutput,
         start_seconds: float,
         refusal: Callable[[str], str],
@@ -74,7 +75,7 @@ class Deploying:
         self._hosting = hosting
         self._programs = programs
         self._clock = clock
-        self._key_ring = key_ring
+        self._clients = clients
         self._output = output
         self._start_seconds = start_seconds
         self._refusal = refusal
@@ -157,15 +158,12 @@ class Deploying:
         """See to it that there is the API Client that the Connector wants."""
         if lease.work.step != SOURCE:
             return
-        work = lease.work
-
-        def made(connection: Connection) -> None:
-            before = self._locked(connection, work)
-            after = api_clients.with_client(connection, before, self._key_ring(), self._clock())
-            if after is not before:
-                store.save(connection, after)
-
-        lease.advance(CLIENT, also=made)
+        try:
+            self._clients.provide(lease, CLIENT)
+        except ApiClientError as error:
+            if error.transient:
+                raise WorkDelayed(error.reason) from None
+            raise _Failed(self._error("API Client failed", error.reason)) from None
 
     def _artifacts(self, lease: Lease, fetched: Fetched) -> dict[str, Artifact]:
         """What the applications are built into, by name."""
@@ -309,11 +307,10 @@ class Deploying:
                 for each in before.applications
                 if (url := self._programs.url(before, release, each)) is not None
             }
-            after = model.succeeded(before, urls, now)
-            api_clients.revoke_others(connection, after, now)
+            after = replace(model.succeeded(before, urls, now), retired=())
             gone.extend(before.retired)
-            store.save(connection, replace(after, retired=()))
             store.put_release(connection, replace(release, outcome="deployed", finished_at=now))
+            store.save(connection, api_clients.settled(connection, after, now))
 
         lease.finish(also=ended)
         self._hosting.remove(gone)
@@ -332,7 +329,8 @@ class Deploying:
         release = store.find_release(connection, before.id, number)
         if release is not None:
             store.put_release(connection, replace(release, outcome=outcome, finished_at=now))
-        store.save(connection, model.failed(model.entered(before, entry), now))
+        after = model.failed(model.entered(before, entry), now)
+        store.save(connection, api_clients.settled(connection, after, now))
 
     def _advance(
         self,

@@ -58,6 +58,20 @@ class Reference(Struct, frozen=True, kw_only=True):
         return f"id={self.id}" + (f" or key={key}" if isinstance(key, str) else "")
 
 
+class CommerceAccess(Wire, frozen=True, kw_only=True):
+    """What an application needs, beside its credentials, to call a commerce project.
+
+    Attributes:
+        api_url: Where its API answers.
+        auth_url: Where tokens are had.
+        scope: What its API Client may do, as the project answered.
+    """
+
+    api_url: str
+    auth_url: str
+    scope: str
+
+
 class GeneratedClient(Wire, frozen=True, kw_only=True):
     """The API Client that was made for a Deployment.
 
@@ -65,11 +79,27 @@ class GeneratedClient(Wire, frozen=True, kw_only=True):
         id: Its Client ID.
         scopes: What it may do, as connect.yaml asks for it.
         secret: Its secret, encrypted.
+        commerce: The commerce project that it is one of; none where it is Connectory's own.
     """
 
     id: str
     scopes: tuple[str, ...]
     secret: str
+    commerce: CommerceAccess | None = None
+
+
+class AskedClient(Wire, frozen=True, kw_only=True):
+    """An API Client that a commerce project was asked for, and whose id nobody wrote down yet.
+
+    Attributes:
+        name: What it is called there, once and never again.
+        request: The deploy that asked.
+        at: When, in microseconds since 1970.
+    """
+
+    name: str
+    request: str
+    at: int
 
 
 class Application(Wire, frozen=True, kw_only=True):
@@ -123,6 +153,8 @@ class Deployment(Wire, frozen=True, kw_only=True):
         scopes: The scopes of the API Client that it wants; none where it wants none.
         shared: Values that all applications get; secrets are encrypted.
         client: The API Client that was made for it.
+        retired_clients: Those that it had before, until they are ended.
+        asked_clients: Those that may be there, and that nobody uses.
         build: Id of the latest request.
         report: What happened in it.
         request: The one under way, if one is.
@@ -147,6 +179,8 @@ class Deployment(Wire, frozen=True, kw_only=True):
     applications: tuple[Application, ...]
     shared: Values = Values()
     client: GeneratedClient | None = None
+    retired_clients: tuple[GeneratedClient, ...] = ()
+    asked_clients: tuple[AskedClient, ...] = ()
     status: DeploymentStatus = DeploymentStatus.DRAFT
     build: str | None = None
     report: tuple[DeploymentReportEntry, ...] = ()
