@@ -26,7 +26,7 @@ from connectory.deployments.hosting import Hosting
 from connectory.deployments.programs import Programs
 from connectory.deployments.running import Running, crash_loops, refusal_of
 from connectory.deployments.service import Deployments
-from connectory.deployments.service import Limits as DeploymentLimits
+from connectory.deployments.turns import Turns
 from connectory.gateway.addresses import Addresses
 from connectory.gateway.server import Gateway
 from connectory.http import reference, server
@@ -105,9 +105,10 @@ def compose(
     running = _running(settings, database, clock, key_ring)
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     handlers = _checking(settings, running, sources, follower, refusal)
+    turns = Turns(settings.deploys_per_project)
     if hosts:
         handlers |= deploying(
-            settings, running, sources=sources, key_ring=key_ring, refusal=refusal
+            settings, running, sources=sources, key_ring=key_ring, refusal=refusal, turns=turns
         )
     worker = _worker(settings, database, clock, handlers)
     staging = Staging(
@@ -122,7 +123,8 @@ def compose(
     deployments = Deployments(
         database,
         clock,
-        DeploymentLimits(deployments=settings.max_deployments, deploying=settings.work_per_project),
+        turns,
+        most=settings.max_deployments,
         key_ring=key_ring,
         work_queued=worker.wake,
     )

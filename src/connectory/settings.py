@@ -308,6 +308,11 @@ class Settings:
     max_deployments: int = _setting(
         100, _whole_number(1), "The most Deployments that a Project may have."
     )
+    deploys_per_project: int = _setting(
+        10,
+        _whole_number(1),
+        "How many deploys of one Project are under way at once; others are Queued until one ends.",
+    )
     application_network: Reach = _setting(
         "public",
         _reach,

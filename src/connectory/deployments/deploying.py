@@ -23,6 +23,7 @@ from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.overtaking import Overtaken, served
 from connectory.deployments.programs import Programs
+from connectory.deployments.turns import Turns
 from connectory.kernel.clock import Clock
 from connectory.runtime.model import HealthCheck, StartFailed
 from connectory.sources.model import Fetched, SourceError
@@ -61,6 +62,7 @@ class Deploying:
         hosting: Hosting,
         programs: Programs,
         clients: ClientStep,
+        turns: Turns,
         output: BuildOutput,
         start_seconds: float,
         refusal: Callable[[str], str],
@@ -76,6 +78,7 @@ class Deploying:
         self._programs = programs
         self._clock = clock
         self._clients = clients
+        self._turns = turns
         self._output = output
         self._start_seconds = start_seconds
         self._refusal = refusal
@@ -112,9 +115,7 @@ class Deploying:
             lease.finish(also=lambda connection: self._fail(connection, work, entry))
 
     def _run(self, lease: Lease) -> None:
-        work = lease.work
-        self._change(work, lambda each: model.admitted(each, self._clock()))
-        refusal = self._refusal(self._deployment(work).connector.repository.url)
+        refusal = self._refusal(self._deployment(lease.work).connector.repository.url)
         if refusal:
             raise _Failed(self._error("The deployment was refused", refusal))
         fetched, specification = self._source(lease)
@@ -311,6 +312,7 @@ class Deploying:
             gone.extend(before.retired)
             store.put_release(connection, replace(release, outcome="deployed", finished_at=now))
             store.save(connection, api_clients.settled(connection, after, now))
+            self._turns.begin(connection, after.project, now)
 
         lease.finish(also=ended)
         self._hosting.remove(gone)
@@ -331,6 +333,7 @@ class Deploying:
             store.put_release(connection, replace(release, outcome=outcome, finished_at=now))
         after = model.failed(model.entered(before, entry), now)
         store.save(connection, api_clients.settled(connection, after, now))
+        self._turns.begin(connection, after.project, now)
 
     def _advance(
         self,

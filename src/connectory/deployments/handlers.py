@@ -9,7 +9,7 @@ from connectory.deployments.commerce import read_commerce_projects
 from connectory.deployments.commerce_clients import CommerceClients
 from connectory.deployments.deploying import Deploying
 from connectory.deployments.running import Running
-from connectory.deployments.service import DEPLOY, UNDEPLOY
+from connectory.deployments.turns import DEPLOY, UNDEPLOY, Turns
 from connectory.deployments.undeploying import Undeploying
 from connectory.settings import Settings
 from connectory.sources.service import Sources
@@ -23,6 +23,7 @@ def deploying(
     sources: Sources,
     key_ring: Callable[[], KeyRing],
     refusal: Callable[[str], str],
+    turns: Turns,
 ) -> dict[str, Handler]:
     """The work of deploys and undeploys, and what they leave behind, by kind.
 
@@ -41,6 +42,7 @@ def deploying(
             hosting=running.hosting,
             programs=running.programs,
             clients=ClientStep(database, clock, places, key_ring),
+            turns=turns,
             output=running.built,
             start_seconds=settings.start_seconds,
             refusal=refusal,

@@ -305,9 +305,11 @@ def entered(before: Deployment, entry: DeploymentReportEntry) -> Deployment:
 
 
 def admitted(before: Deployment, now: int) -> Deployment:
-    """After a limit has let its deploy go on; nothing changes where none held it."""
-    if before.status is not DeploymentStatus.QUEUED:
-        return before
+    """After a limit has let its deploy begin.
+
+    Raises:
+        DeploymentInvalidStatusTransition: none held it.
+    """
     return before.later(now, DeploymentEvent.DEPLOY_ADMITTED)
 
 

@@ -78,6 +78,17 @@ def count(connection: Connection, project: str, *statuses: DeploymentStatus) -> 
     return int(connection.execute(query).scalar_one())
 
 
+def first_queued(connection: Connection, project: str) -> str | None:
+    """The id of the Deployment of a Project whose deploy has waited for longest."""
+    query = (
+        select(table.c.id)
+        .where(table.c.project == project, table.c.status == DeploymentStatus.QUEUED)
+        .order_by(table.c.last_modified_at, table.c.id)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
 def put_release(connection: Connection, release: Release) -> None:
     """Write a release, or what has become of it."""
     text = _encoder.encode(release).decode()
