@@ -203,13 +203,14 @@ def unused(
     connection: Connection, subject: Deployment
 ) -> tuple[list[GeneratedClient], list[AskedClient]]:
     """The API Clients that neither runs with nor a deploy under way makes."""
-    serving = subject.release and store.find_release(connection, subject.id, subject.release)
-    used = {each.id for each in (subject.client, serving and serving.client) if each}
     request = subject.request.id if subject.request else None
-    return (
-        [each for each in subject.retired_clients if each.id not in used],
-        [each for each in subject.asked_clients if each.request != request],
-    )
+    asked = [each for each in subject.asked_clients if each.request != request]
+    try:
+        serving = subject.release and store.find_release(connection, subject.id, subject.release)
+    except store.Damaged:  # whatever it runs with, none may be taken from it
+        return [], asked
+    used = {each.id for each in (subject.client, serving and serving.client) if each}
+    return [each for each in subject.retired_clients if each.id not in used], asked
 
 
 def settled(connection: Connection, subject: Deployment, now: int) -> Deployment:
