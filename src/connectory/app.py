@@ -20,9 +20,11 @@ from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
 from connectory.deployments import endpoints as deployment_endpoints
+from connectory.deployments import measuring
 from connectory.deployments.environment import Commerce
 from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
+from connectory.deployments.measuring import Outcomes
 from connectory.deployments.programs import Programs
 from connectory.deployments.running import Running, crash_loops, refusal_of
 from connectory.deployments.service import Deployments
@@ -105,10 +107,11 @@ def compose(
     running = _running(settings, database, clock, key_ring)
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     handlers = _checking(settings, running, sources, follower, refusal)
+    outcomes = Outcomes()
     turns = Turns(settings.deploys_per_project)
     if hosts:
         handlers |= deploying(
-            settings, running, sources=sources, key_ring=key_ring, refusal=refusal, turns=turns
+            settings, running, sources, key_ring, refusal=refusal, turns=turns, outcomes=outcomes
         )
     worker = _worker(settings, database, clock, handlers)
     staging = Staging(
@@ -137,7 +140,17 @@ def compose(
         *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
-        *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database, worker)),
+        *operations_endpoints.endpoints(
+            readiness,
+            Metrics(
+                measures,
+                (
+                    *_gauges(catalogue, database, worker),
+                    *measuring.gauges(running.runtime, running.logs),
+                ),
+                (*_counters(catalogue), *measuring.counters(outcomes, running.logs)),
+            ),
+        ),
         *more,
     ]
     endpoints += reference.endpoints(endpoints, version=__version__)
@@ -312,10 +325,8 @@ def _worker(
     )
 
 
-def _metrics(
-    measures: Measures, catalogue: Catalogue, database: Database, worker: Worker
-) -> Metrics:
-    gauges = (
+def _gauges(catalogue: Catalogue, database: Database, worker: Worker) -> Sequence[Reading]:
+    return (
         Reading("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
         Reading(
             "connectory_cache_bytes", "Memory of cached Connectors.", lambda: catalogue.cache.bytes
@@ -348,7 +359,10 @@ def _metrics(
             worker.oldest_seconds,
         ),
     )
-    counters = (
+
+
+def _counters(catalogue: Catalogue) -> Sequence[Reading]:
+    return (
         Reading(
             "connectory_cache_hits", "Connectors that the cache had.", lambda: catalogue.cache.hits
         ),
@@ -356,7 +370,6 @@ def _metrics(
             "connectory_cache_misses", "Connectors that it had not.", lambda: catalogue.cache.misses
         ),
     )
-    return Metrics(measures, gauges, counters)
 
 
 def _with_cors(application: server.Asgi, settings: Settings) -> server.Asgi:

@@ -188,6 +188,13 @@ def entries(deployment: dict[str, Any], kind: str | None = None) -> list[dict[st
     return [each for each in found if kind is None or each["type"] == kind]
 
 
+def metrics_of(shop: Shop) -> dict[str, float]:
+    """What `/metrics` tells, without what is of requests."""
+    lines = shop.http.get("/metrics").text.splitlines()
+    pairs = (each.rsplit(" ", 1) for each in lines if not each.startswith(("#", "connectory_http")))
+    return {name: float(value) for name, value in pairs}
+
+
 def programs_of(data: Path) -> list[str]:
     """Command lines of all processes that confine something of a data folder, or are confined."""
     found = []

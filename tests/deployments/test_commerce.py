@@ -15,6 +15,7 @@ from connectory.deployments import api_clients, model, store
 from connectory.deployments.accepting import release_of
 from connectory.deployments.api_clients import END_CLIENTS, ApiClientError, Places
 from connectory.deployments.client_steps import ClientStep, EndingClients
+from connectory.deployments.clients import GeneratedClient
 from connectory.deployments.commerce import (
     CommerceFileError,
     CommerceProject,
@@ -23,7 +24,7 @@ from connectory.deployments.commerce import (
 from connectory.deployments.commerce_clients import CommerceClients
 from connectory.deployments.environment import Commerce, credentials
 from connectory.deployments.hosting import Hosting
-from connectory.deployments.model import Deployment, GeneratedClient
+from connectory.deployments.model import Deployment
 from connectory.deployments.undeploying import Undeploying
 from connectory.work import claims
 from connectory.work import store as work_store

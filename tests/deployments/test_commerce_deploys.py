@@ -9,7 +9,15 @@ import httpx
 import pytest
 
 from tests.deployments.commerce import CommerceProject, commerce_project
-from tests.deployments.shops import SECONDS, Shop, example, opened, own_installation, url_of
+from tests.deployments.shops import (
+    SECONDS,
+    Shop,
+    example,
+    metrics_of,
+    opened,
+    own_installation,
+    url_of,
+)
 from tests.harness import Installation
 
 SCOPE = "manage_project manage_api_clients"
@@ -42,7 +50,7 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
-def told(shop: Shop, id_: str) -> Any:
+def credentials_of(shop: Shop, id_: str) -> Any:
     return httpx.get(url_of(shop.get(id_)), timeout=30, trust_env=False).json()
 
 
@@ -53,7 +61,13 @@ def test_a_deploy_has_a_client_of_the_commerce_project_until_it_is_deleted(
         found = shop.deployed(shop.published(FILES))
         (id_,) = remote.clients
         assert found["apiClient"] == {"name": id_, "scopes": ["manage_orders"]}
-        assert told(shop, found["id"]) == [id_, f"{remote.url}/api"]
+        assert credentials_of(shop, found["id"]) == [id_, f"{remote.url}/api"]
+        told = metrics_of(shop)
+        assert told['connectory_deploys_total{outcome="deployed"}'] == 1
+        assert told['connectory_applications{state="running"}'] == 1
+        until(lambda: metrics_of(shop)['connectory_log_lines_total{outcome="written"}'])
+        until(lambda: metrics_of(shop)["connectory_log_bytes"])
+        assert not [name for name in told if found["id"] in name or "service" in name]
         remote.faults = {"DELETE": [403]}
         shop.http.delete(f"{shop.path}/{found['id']}")
         until(lambda: "answered with 403" in str(shop.get(found["id"])["details"]))
@@ -76,6 +90,6 @@ def test_a_server_that_dies_over_the_answer_leaves_no_client_behind(
         assert shop.settled(made["id"])["status"] == "Deployed"
         (id_,) = remote.clients
         assert id_ != lost
-        assert told(shop, made["id"]) == [id_, f"{remote.url}/api"]
+        assert credentials_of(shop, made["id"]) == [id_, f"{remote.url}/api"]
         shop.delete(made["id"])
     assert remote.clients == {}

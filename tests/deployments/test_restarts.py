@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from connectory.database.engine import open_database
 from connectory.deployments import store
 from connectory.deployments.restoring import in_use
-from tests.deployments.shops import example, opened, own_installation, url_of
+from tests.deployments.shops import example, metrics_of, opened, own_installation, url_of
 from tests.harness import Installation
 
 #: What is damaged, as it is kept.
@@ -126,6 +126,9 @@ def test_a_delete_overtakes_a_deploy_and_nothing_of_it_is_left(installation: Ins
             time.sleep(0.05)
         time.sleep(0.5)  # it is starting, which takes three seconds
         shop.delete(made["id"])
+        while not metrics_of(shop)['connectory_deploys_total{outcome="overtaken"}']:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         while any("index.js" in command_of(each) for each in children_of(server.process.pid)):
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -18,7 +18,7 @@ from connectory.work import store as work
 from connectory.work.model import WorkState
 from tests.deployments.examples import deployment
 from tests.deployments.shops import PROJECT as KEY
-from tests.deployments.shops import SECONDS, Shop, opened, own_installation
+from tests.deployments.shops import SECONDS, Shop, metrics_of, opened, own_installation
 from tests.harness import connector
 
 PROJECT = f"europe-west1.gcp:{KEY}"
@@ -141,3 +141,4 @@ def test_deploys_beyond_the_limit_are_queued_and_begin_in_their_turn(tmp_path: P
             assert found.count("Deploying") <= 1
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        assert metrics_of(shop)['connectory_deploys_total{outcome="failed"}'] == 2

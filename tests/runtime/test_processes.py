@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectory.runtime.model import HealthCheck, StartFailed, State
-from connectory.runtime.processes import Processes
+from connectory.runtime.processes import STANDINGS, Processes
 from connectory.runtime.supervision import backoff
 from tests.runtime.plain import SERVER, Plain, program
 
@@ -317,6 +317,28 @@ def test_health_is_what_the_health_check_says(play):
         await stage.runtime.run(stage.program(source, health_check=check), seconds=20)
         await stage.until(lambda: len(stage.plain.started) == 2)
         assert stage.naps[:5] == [5, 5, 5, 5, 1]
+
+    play(scene)
+
+
+def test_it_is_counted_what_applications_do(play):
+    def counted(stage):
+        return {standing: stage.runtime.count(standing) for standing in STANDINGS}
+
+    async def scene(stage):
+        await stage.runtime.restore(stage.program())
+        await stage.runtime.restore(stage.program(application_id="a-2"))
+        # It never listens, so that it is started for as long as it may take.
+        silent = stage.program("setInterval(() => {}, 1000)", application_id="a-3", warm=True)
+        await stage.runtime.restore(silent)
+        assert (await stage.call())["greeting"] == "hello"
+        assert counted(stage) == {"running": 1, "asleep": 1, "starting": 1, "restarting": 0}
+        dead = stage.program("process.exit(1)", application_id="a-3", release=2)
+        await stage.runtime.remove("a-3")
+        await stage.runtime.restore(dead)
+        with pytest.raises(StartFailed):
+            await stage.runtime.address("a-3")
+        assert counted(stage) == {"running": 1, "asleep": 1, "starting": 0, "restarting": 1}
 
     play(scene)
 

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from connectory.deployments import store
-from connectory.deployments.model import AskedClient, CommerceAccess, Deployment, GeneratedClient
+from connectory.deployments.clients import AskedClient, CommerceAccess, GeneratedClient
+from connectory.deployments.model import Deployment
 from connectory.identity.administration import Administration
 from connectory.identity.model import IdentityError
 from connectory.kernel import ids

@@ -18,7 +18,7 @@ from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
 from connectory.deployments import api_clients, model, store
 from connectory.deployments.api_clients import SETTLED, ApiClientError, ApiClients, Made, Places
-from connectory.deployments.model import AskedClient, GeneratedClient
+from connectory.deployments.clients import AskedClient, GeneratedClient
 from connectory.deployments.overtaking import Overtaken, served
 from connectory.kernel.clock import Clock
 from connectory.work.lease import Lease

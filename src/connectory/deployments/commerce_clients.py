@@ -18,9 +18,9 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from connectory.deployments.api_clients import ApiClientError, Made
+from connectory.deployments.clients import CommerceAccess, GeneratedClient
 from connectory.deployments.commerce import CommerceProject
 from connectory.deployments.environment import scope_on
-from connectory.deployments.model import CommerceAccess, GeneratedClient
 
 T = TypeVar("T")
 

@@ -20,15 +20,15 @@ from connectory.deployments import api_clients, model, store
 from connectory.deployments.api_clients import ApiClientError
 from connectory.deployments.client_steps import ClientStep
 from connectory.deployments.hosting import STATIC, Hosting
+from connectory.deployments.measuring import Outcomes
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.overtaking import Overtaken, served
-from connectory.deployments.programs import Programs
+from connectory.deployments.programs import Programs, health_check_of
 from connectory.deployments.turns import Turns
 from connectory.kernel.clock import Clock
-from connectory.runtime.model import HealthCheck, StartFailed
+from connectory.runtime.model import StartFailed
 from connectory.sources.model import Fetched, SourceError
 from connectory.sources.service import Sources
-from connectory.specification import shape
 from connectory.specification.model import Specification
 from connectory.staging.declaring import SpecificationMissing, read_specification, told
 from connectory.work.lease import Lease
@@ -63,6 +63,7 @@ class Deploying:
         programs: Programs,
         clients: ClientStep,
         turns: Turns,
+        outcomes: Outcomes,
         output: BuildOutput,
         start_seconds: float,
         refusal: Callable[[str], str],
@@ -79,6 +80,7 @@ class Deploying:
         self._clock = clock
         self._clients = clients
         self._turns = turns
+        self._outcomes = outcomes
         self._output = output
         self._start_seconds = start_seconds
         self._refusal = refusal
@@ -88,10 +90,12 @@ class Deploying:
         try:
             deployment = self._deployment(work)
         except Overtaken:
+            self._outcomes.count("overtaken")
             return
         try:
             self._attempt(lease)
         except Overtaken:
+            self._outcomes.count("overtaken")
             # Only a delete overtakes a deploy. It may have looked before the last start.
             self._hosting.remove(each.id for each in deployment.applications)
 
@@ -100,12 +104,14 @@ class Deploying:
         entry = self._error("The deployment could not be made", error)
         with contextlib.suppress(Overtaken):
             self._fail(connection, work, entry)
+            self._outcomes.count("failed")
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """End the request as cancelled."""
         entry = self._error("The deployment was cancelled", "Ask the operator why, or redeploy.")
         with contextlib.suppress(Overtaken):
             self._fail(connection, work, entry, outcome="cancelled")
+            self._outcomes.count("cancelled")
 
     def _attempt(self, lease: Lease) -> None:
         try:
@@ -113,6 +119,7 @@ class Deploying:
         except _Failed as failure:
             work, entry = lease.work, failure.entry
             lease.finish(also=lambda connection: self._fail(connection, work, entry))
+            self._outcomes.count("failed")
 
     def _run(self, lease: Lease) -> None:
         refusal = self._refusal(self._deployment(lease.work).connector.repository.url)
@@ -248,7 +255,7 @@ class Deploying:
                 artifacts={name: each.id for name, each in artifacts.items()},
                 endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
                 health_checks={
-                    name: _health_check(each.health_check)
+                    name: health_check_of(each.health_check)
                     for name, each in by_name.items()
                     if each.health_check
                 },
@@ -315,6 +322,7 @@ class Deploying:
             self._turns.begin(connection, after.project, now)
 
         lease.finish(also=ended)
+        self._outcomes.count("deployed")
         self._hosting.remove(gone)
 
     def _fail(
@@ -382,11 +390,3 @@ def _without(before: Deployment, application: str, *, title: str | None = None) 
         if each.application != application or (title is not None and each.title != title)
     )
     return before if report == before.report else replace(before, report=report)
-
-
-def _health_check(written: shape.HealthCheck) -> HealthCheck:
-    """As connect.yaml has it; what it leaves out has defaults."""
-    names = ("interval_seconds", "timeout_seconds", "unhealthy_threshold")
-    given = {name: getattr(written, name) for name in names}
-    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
-    return HealthCheck(path=written.path, **numbers)

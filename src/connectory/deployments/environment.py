@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
+from connectory.deployments.clients import CommerceAccess, GeneratedClient
 from connectory.deployments.configuration import Values
-from connectory.deployments.model import CommerceAccess, GeneratedClient
 
 #: Decrypts a value of the Deployment.
 Open = Callable[[str], str]

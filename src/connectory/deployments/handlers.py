@@ -8,6 +8,7 @@ from connectory.deployments.client_steps import ClientStep, EndingClients
 from connectory.deployments.commerce import read_commerce_projects
 from connectory.deployments.commerce_clients import CommerceClients
 from connectory.deployments.deploying import Deploying
+from connectory.deployments.measuring import Outcomes
 from connectory.deployments.running import Running
 from connectory.deployments.turns import DEPLOY, UNDEPLOY, Turns
 from connectory.deployments.undeploying import Undeploying
@@ -19,11 +20,12 @@ from connectory.work.lease import Handler
 def deploying(
     settings: Settings,
     running: Running,
-    *,
     sources: Sources,
     key_ring: Callable[[], KeyRing],
+    *,
     refusal: Callable[[str], str],
     turns: Turns,
+    outcomes: Outcomes,
 ) -> dict[str, Handler]:
     """The work of deploys and undeploys, and what they leave behind, by kind.
 
@@ -43,6 +45,7 @@ def deploying(
             programs=running.programs,
             clients=ClientStep(database, clock, places, key_ring),
             turns=turns,
+            outcomes=outcomes,
             output=running.built,
             start_seconds=settings.start_seconds,
             refusal=refusal,

@@ -22,6 +22,7 @@ from connectory.contract.deployments import (
 from connectory.contract.errors import DeploymentInvalidStatusTransition
 from connectory.contract.scalars import ApplicationType, Region
 from connectory.contract.staged import ReportEntryType
+from connectory.deployments.clients import AskedClient, GeneratedClient
 from connectory.deployments.configuration import Configured, Values
 from connectory.deployments.transitions import STATUS, DeploymentEvent
 from connectory.kernel.clock import to_rfc3339
@@ -56,50 +57,6 @@ class Reference(Struct, frozen=True, kw_only=True):
         """How errors name it: `id=… or key=…`."""
         key = self.content.key
         return f"id={self.id}" + (f" or key={key}" if isinstance(key, str) else "")
-
-
-class CommerceAccess(Wire, frozen=True, kw_only=True):
-    """What an application needs, beside its credentials, to call a commerce project.
-
-    Attributes:
-        api_url: Where its API answers.
-        auth_url: Where tokens are had.
-        scope: What its API Client may do, as the project answered.
-    """
-
-    api_url: str
-    auth_url: str
-    scope: str
-
-
-class GeneratedClient(Wire, frozen=True, kw_only=True):
-    """The API Client that was made for a Deployment.
-
-    Attributes:
-        id: Its Client ID.
-        scopes: What it may do, as connect.yaml asks for it.
-        secret: Its secret, encrypted.
-        commerce: The commerce project that it is one of; none where it is Connectory's own.
-    """
-
-    id: str
-    scopes: tuple[str, ...]
-    secret: str
-    commerce: CommerceAccess | None = None
-
-
-class AskedClient(Wire, frozen=True, kw_only=True):
-    """An API Client that a commerce project was asked for, and whose id nobody wrote down yet.
-
-    Attributes:
-        name: What it is called there, once and never again.
-        request: The deploy that asked.
-        at: When, in microseconds since 1970.
-    """
-
-    name: str
-    request: str
-    at: int
 
 
 class Application(Wire, frozen=True, kw_only=True):

@@ -6,11 +6,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from connectory.containment.model import Containment, Network
 from connectory.runtime.instance import Instance, Ports, Surroundings
 from connectory.runtime.model import CrashLoops, Output, Program, StartFailed, State
 from connectory.runtime.supervision import Care, Sleep, Supervised
+
+#: What an application does, for who counts them; `restarting`: it died, and is started again.
+Standing = Literal["running", "starting", "restarting", "asleep"]
+STANDINGS: Final[tuple[Standing, ...]] = get_args(Standing)
 
 #: How long calls to a release that was replaced may go on: the longest that a request may take.
 DRAIN_SECONDS = 300.0
@@ -208,6 +213,11 @@ class Processes:
             return State.STOPPED
         return application.current.state
 
+    def count(self, standing: Standing) -> int:
+        """How many applications there are of whose release that takes the calls this is true."""
+        currents = (each.current for each in self._applications.values())
+        return sum(each is not None and _standing(each) == standing for each in currents)
+
     async def close(self, seconds: float = 10.0) -> None:
         """Stop everything: asked first, and by force what has not ended in that time."""
         if self._sweeping is not None:
@@ -268,6 +278,18 @@ class Processes:
     async def _to_the_end(self, work: "asyncio._CoroutineLike[None]") -> None:
         """Wait for work that goes on where whoever waits is cancelled."""
         await asyncio.shield(self._spawn(work))
+
+
+def _standing(supervised: Supervised) -> Standing:
+    match supervised.state:
+        case State.HEALTHY:
+            return "running"
+        case State.SLEEPING | State.STOPPED:
+            return "asleep"
+        case State.STARTING if not supervised.deaths:
+            return "starting"
+        case _:
+            return "restarting"
 
 
 async def _stop_all(everything: list[Supervised]) -> None:
