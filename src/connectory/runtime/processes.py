@@ -12,6 +12,7 @@ from connectory.containment.model import Containment, Network
 from connectory.runtime.instance import Instance, Ports, Surroundings
 from connectory.runtime.model import CrashLoops, Output, Program, StartFailed, State
 from connectory.runtime.supervision import Care, Sleep, Supervised
+from connectory.runtime.warming import TURN_SECONDS, Warming, starts_at_once
 
 #: What an application does, for who counts them; `restarting`: it died, and is started again.
 Standing = Literal["running", "starting", "restarting", "asleep"]
@@ -41,7 +42,8 @@ class _Application:
 class Processes:
     """The process implementation of `Runtime`; one event loop uses it, and nothing in it blocks.
 
-    `clock` tells seconds that never go back; `sleep` waits for backoffs and health checks.
+    `clock` tells seconds that never go back; `sleep` waits for backoffs and health checks. After a
+    restart `starts` applications start at a time, each for `turn_seconds` before the next follows.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Processes:
         settled_seconds: float = 60.0,
         grace_seconds: float = 10.0,
         drain_seconds: float = DRAIN_SECONDS,
+        starts: int | None = None,
+        turn_seconds: float = TURN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -84,6 +88,7 @@ class Processes:
         self._instances: dict[int, tuple[Instance, Supervised]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
+        self._warming = Warming(starts or starts_at_once(), turn_seconds, self._spawn)
 
     async def run(self, program: Program, *, seconds: float) -> None:
         """Start a program beside whatever release runs, and return when it is healthy.
@@ -143,14 +148,15 @@ class Processes:
     async def restore(self, program: Program) -> None:
         """Take over a release that was switched to before a restart; idle ones sleep until called.
 
-        Returns at once; what fails is tried again with backoff.
+        Those that stay up are started a few at a time, and at once when they are called. Returns
+        at once; what fails is tried again with backoff.
         """
         application = self._applications.setdefault(program.application_id, _Application())
         if application.current is not None:
             return  # it runs already, or what followed it does
         application.current = Supervised(program, self._care)
         if program.warm:
-            application.current.wake()
+            self._warming.add(application.current)
         self._sweep()
 
     async def remove(self, application_id: str) -> None:
