@@ -20,14 +20,15 @@ from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
 from connectory.deployments import endpoints as deployment_endpoints
-from connectory.deployments.deploying import Deploying
+from connectory.deployments import measuring
 from connectory.deployments.environment import Commerce
+from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
+from connectory.deployments.measuring import Outcomes
 from connectory.deployments.programs import Programs
 from connectory.deployments.running import Running, crash_loops, refusal_of
-from connectory.deployments.service import DEPLOY, UNDEPLOY, Deployments
-from connectory.deployments.service import Limits as DeploymentLimits
-from connectory.deployments.undeploying import Undeploying
+from connectory.deployments.service import Deployments
+from connectory.deployments.turns import Turns
 from connectory.gateway.addresses import Addresses
 from connectory.gateway.server import Gateway
 from connectory.http import reference, server
@@ -106,9 +107,11 @@ def compose(
     running = _running(settings, database, clock, key_ring)
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     handlers = _checking(settings, running, sources, follower, refusal)
+    outcomes = Outcomes()
+    turns = Turns(settings.deploys_per_project)
     if hosts:
-        handlers |= _deploying(
-            settings, running, sources=sources, key_ring=key_ring, refusal=refusal
+        handlers |= deploying(
+            settings, running, sources, key_ring, refusal=refusal, turns=turns, outcomes=outcomes
         )
     worker = _worker(settings, database, clock, handlers)
     staging = Staging(
@@ -123,7 +126,8 @@ def compose(
     deployments = Deployments(
         database,
         clock,
-        DeploymentLimits(deployments=settings.max_deployments, deploying=settings.work_per_project),
+        turns,
+        most=settings.max_deployments,
         key_ring=key_ring,
         work_queued=worker.wake,
     )
@@ -136,7 +140,17 @@ def compose(
         *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
-        *operations_endpoints.endpoints(readiness, _metrics(measures, catalogue, database, worker)),
+        *operations_endpoints.endpoints(
+            readiness,
+            Metrics(
+                measures,
+                (
+                    *_gauges(catalogue, database, worker),
+                    *measuring.gauges(running.runtime, running.logs),
+                ),
+                (*_counters(catalogue), *measuring.counters(outcomes, running.logs)),
+            ),
+        ),
         *more,
     ]
     endpoints += reference.endpoints(endpoints, version=__version__)
@@ -295,34 +309,6 @@ def _made_builder(settings: Settings, containment: Containment) -> Builder:
     return Builds.of(settings, containment, os.environ)
 
 
-def _deploying(
-    settings: Settings,
-    running: Running,
-    *,
-    sources: Sources,
-    key_ring: Callable[[], KeyRing],
-    refusal: Callable[[str], str],
-) -> dict[str, Handler]:
-    """The work of deploys and undeploys."""
-    return {
-        DEPLOY: Deploying(
-            running.database,
-            running.clock,
-            sources=sources,
-            builder=running.builds,
-            hosting=running.hosting,
-            programs=running.programs,
-            key_ring=key_ring,
-            output=running.built,
-            start_seconds=settings.start_seconds,
-            refusal=refusal,
-        ),
-        UNDEPLOY: Undeploying(
-            running.database, running.hosting, running.clock, forget=running.forget
-        ),
-    }
-
-
 def _worker(
     settings: Settings, database: Database, clock: Clock, handlers: Mapping[str, Handler]
 ) -> Worker:
@@ -339,10 +325,8 @@ def _worker(
     )
 
 
-def _metrics(
-    measures: Measures, catalogue: Catalogue, database: Database, worker: Worker
-) -> Metrics:
-    gauges = (
+def _gauges(catalogue: Catalogue, database: Database, worker: Worker) -> Sequence[Reading]:
+    return (
         Reading("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
         Reading(
             "connectory_cache_bytes", "Memory of cached Connectors.", lambda: catalogue.cache.bytes
@@ -375,7 +359,10 @@ def _metrics(
             worker.oldest_seconds,
         ),
     )
-    counters = (
+
+
+def _counters(catalogue: Catalogue) -> Sequence[Reading]:
+    return (
         Reading(
             "connectory_cache_hits", "Connectors that the cache had.", lambda: catalogue.cache.hits
         ),
@@ -383,7 +370,6 @@ def _metrics(
             "connectory_cache_misses", "Connectors that it had not.", lambda: catalogue.cache.misses
         ),
     )
-    return Metrics(measures, gauges, counters)
 
 
 def _with_cors(application: server.Asgi, settings: Settings) -> server.Asgi:

@@ -308,6 +308,11 @@ class Settings:
     max_deployments: int = _setting(
         100, _whole_number(1), "The most Deployments that a Project may have."
     )
+    deploys_per_project: int = _setting(
+        10,
+        _whole_number(1),
+        "How many deploys of one Project are under way at once; others are Queued until one ends.",
+    )
     application_network: Reach = _setting(
         "public",
         _reach,
@@ -333,6 +338,14 @@ class Settings:
         "https://auth.{region}.commercetools.com",
         _url,
         "Address of the commerce platform's authorization, likewise.",
+    )
+    commerce_projects_file: Path | None = _setting(
+        None,
+        _path,
+        "TOML file of commerce projects that API Clients of Deployments are made in, a table for"
+        ' each, such as ["europe-west1.gcp:my-project"], with api_url, auth_url, client_id and'
+        " client_secret; others may not read it. Empty, and for Projects that it has not: they are"
+        " Connectory's own.",
     )
     logs_kept_days: int = _setting(
         30, _whole_number(1), "How many days the logs of Deployments are kept."

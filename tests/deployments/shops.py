@@ -10,12 +10,16 @@ from typing import Any
 
 import httpx
 
+from connectory.database.engine import open_database
 from connectory.identity.administration import Administration
 from connectory.kernel.clock import system_clock
 from tests.conftest import ROOT
-from tests.harness import Credentials
+from tests.harness import UNCONFINED, Credentials, Installation, Server
 from tests.staging.conftest import REGION, Creator, Platform
-from tests.staging.repositories import GOOD
+from tests.staging.repositories import GOOD, SCANNERS_OFF, Repositories
+
+#: Of an installation of its own.
+PROJECT = "shop"
 
 #: How long a deploy may take on a machine that has much else to do.
 SECONDS = 120.0
@@ -148,6 +152,32 @@ class Shop:
             yield http
 
 
+def own_installation(folder: Path) -> Installation:
+    """One whose server a test stops and starts."""
+    policy = folder / "policy.toml"
+    policy.write_text(SCANNERS_OFF)
+    settings = Repositories(folder / "repositories", PROJECT).settings
+    settings |= UNCONFINED | {"CONNECTORY_CHECK_POLICY": str(policy)}
+    return Installation(folder / "data", settings=settings)
+
+
+@contextlib.contextmanager
+def opened(
+    installation: Installation, server: Server, scope: str = "manage_project"
+) -> Iterator[Shop]:
+    """The Project of such an installation, made where it is not there yet."""
+    folder = installation.data.parent / "repositories"
+    if PROJECT not in installation.run("project", "list").stdout:
+        installation.project(PROJECT)
+    credentials = installation.credentials(PROJECT, scope)
+    with (
+        server.client(credentials) as http,
+        contextlib.closing(open_database("", installation.data)) as database,
+    ):
+        creator = Creator(server, http, f"{REGION}:{PROJECT}", Repositories(folder, PROJECT))
+        yield Shop(creator, Platform(installation, server, database, folder))
+
+
 def url_of(deployment: dict[str, Any], name: str = "service") -> str:
     (found,) = (each for each in deployment["applications"] if each["applicationName"] == name)
     return str(found["url"])
@@ -156,6 +186,13 @@ def url_of(deployment: dict[str, Any], name: str = "service") -> str:
 def entries(deployment: dict[str, Any], kind: str | None = None) -> list[dict[str, Any]]:
     found = deployment["details"]["build"]["report"]["entries"]
     return [each for each in found if kind is None or each["type"] == kind]
+
+
+def metrics_of(shop: Shop) -> dict[str, float]:
+    """What `/metrics` tells, without what is of requests."""
+    lines = shop.http.get("/metrics").text.splitlines()
+    pairs = (each.rsplit(" ", 1) for each in lines if not each.startswith(("#", "connectory_http")))
+    return {name: float(value) for name, value in pairs}
 
 
 def programs_of(data: Path) -> list[str]:

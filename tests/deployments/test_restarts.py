@@ -3,45 +3,29 @@
 import contextlib
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from connectory.database.engine import open_database
-from tests.deployments.shops import Shop, example, url_of
-from tests.harness import UNCONFINED, Installation, Server
-from tests.staging.conftest import Creator, Platform
-from tests.staging.repositories import SCANNERS_OFF, Repositories
+from connectory.deployments import store
+from connectory.deployments.restoring import in_use
+from tests.deployments.shops import example, metrics_of, opened, own_installation, url_of
+from tests.harness import Installation
 
-PROJECT = "shop"
+#: What is damaged, as it is kept.
+ROWS = """
+    SELECT d.document, r.document FROM deployments d LEFT JOIN releases r ON r.deployment_id = d.id
+    WHERE d.id LIKE '0000%' ORDER BY d.id
+"""
 
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    policy = tmp_path / "policy.toml"
-    policy.write_text(SCANNERS_OFF)
-    settings = Repositories(tmp_path / "repositories", PROJECT).settings
-    settings |= UNCONFINED | {"CONNECTORY_CHECK_POLICY": str(policy)}
-    return Installation(tmp_path / "data", settings=settings)
-
-
-@contextlib.contextmanager
-def opened(installation: Installation, server: Server) -> Iterator[Shop]:
-    """The Project, made where it is not there yet."""
-    folder = installation.data.parent / "repositories"
-    if PROJECT not in installation.run("project", "list").stdout:
-        installation.project(PROJECT)
-    credentials = installation.credentials(PROJECT)
-    with (
-        server.client(credentials) as http,
-        contextlib.closing(open_database("", installation.data)) as database,
-    ):
-        project = f"europe-west1.gcp:{PROJECT}"
-        creator = Creator(server, http, project, Repositories(folder, PROJECT))
-        yield Shop(creator, Platform(installation, server, database, folder))
+    return own_installation(tmp_path)
 
 
 def answers(url: str, seconds: float = 30.0) -> Any:
@@ -85,16 +69,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_what_was_deployed_answers_again_after_a_restart(
-    installation: Installation, how: str
-) -> None:
+def test_what_was_deployed_answers_again_after_a_restart(installation: Installation) -> None:
     with installation.serving() as server, opened(installation, server) as shop:
         found = shop.deployed(shop.published(example("hard-coded-port")), key="live")
         assert answers(url_of(found))["greeting"] == "Hello"
         started = children_of(server.process.pid)
         assert started
-        server.kill() if how == "kill" else server.stop()
+        server.stop()
         assert all_gone(started)
     with installation.serving() as server, opened(installation, server) as shop:
         assert shop.get("key=live")["status"] == "Deployed"
@@ -102,6 +83,38 @@ def test_what_was_deployed_answers_again_after_a_restart(
         shop.delete(found["id"])
         started = children_of(server.process.pid)
     assert all_gone(started)
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_coming_back_after_a_crash(
+    installation: Installation,
+) -> None:
+    with installation.serving() as server, opened(installation, server) as shop:
+        found = shop.deployed(shop.published(example("hard-coded-port")), key="live")
+        started = children_of(server.process.pid)
+        server.kill()
+        assert all_gone(started)
+    # The one comes before all others, whose ids are not made of zeros only.
+    damaged, without_release = "0" * 8, "0" * 9
+    with contextlib.closing(open_database("", installation.data)) as database:
+        with database.read() as connection:
+            before = store.with_id(connection, found["id"])
+        assert before is not None
+        with database.write() as connection:
+            for id_ in (damaged, without_release):
+                store.add(connection, replace(before, id=id_, key=id_))
+            write = connection.exec_driver_sql
+            write(f"UPDATE deployments SET document = '{{\"id\": 1}}' WHERE id = '{damaged}'")
+            write(f"INSERT INTO releases VALUES ('{without_release}', 1, 'no JSON')")
+            kept = connection.exec_driver_sql(ROWS).all()
+        artifacts = in_use(database)
+    assert len(artifacts) == 1
+    with installation.serving() as server, opened(installation, server) as shop:
+        assert answers(url_of(found))["greeting"] == "Hello"
+        errors = [each for each in server.lines() if each["level"] == "ERROR"]
+        assert [each["deployment"] for each in errors] == [damaged, without_release]
+        assert "release 1 of Deployment 000000000 cannot be read" in errors[1]["message"]
+        with shop.platform.database.read() as connection:
+            assert connection.exec_driver_sql(ROWS).all() == kept
 
 
 def test_a_delete_overtakes_a_deploy_and_nothing_of_it_is_left(installation: Installation) -> None:
@@ -113,6 +126,9 @@ def test_a_delete_overtakes_a_deploy_and_nothing_of_it_is_left(installation: Ins
             time.sleep(0.05)
         time.sleep(0.5)  # it is starting, which takes three seconds
         shop.delete(made["id"])
+        while not metrics_of(shop)['connectory_deploys_total{outcome="overtaken"}']:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         while any("index.js" in command_of(each) for each in children_of(server.process.pid)):
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -6,7 +6,7 @@ import pytest
 
 from connectory import app
 from connectory.database.engine import open_database
-from connectory.deployments.service import DEPLOY, UNDEPLOY
+from connectory.deployments.turns import DEPLOY, UNDEPLOY
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 

@@ -183,6 +183,7 @@ def test_all_deployments_together_are_bounded(log: Log):
     assert len(bounded.messages("new")) == 200
     assert len(bounded.messages("old")) < 60
     assert sum(bounded.volumes().values()) <= 50_000
+    assert bounded.logs.held == sum(bounded.volumes().values())
     assert bounded.volumes() == bounded.true_volumes()
 
 
@@ -206,7 +207,8 @@ def test_a_program_that_prints_without_end_is_throttled_and_told_so(log: Log):
     assert sum(int(each.partition(" ")[0]) for each in told) == 5_000 - len(kept) + len(told)
     assert 1 <= len(told) <= 2
     assert bounded.messages(application="job") == ["quiet"]
-    assert bounded.logs.lost == 5_000 - len(kept) + len(told)
+    assert bounded.logs.dropped == 0
+    assert bounded.logs.throttled == 5_000 - len(kept) + len(told)
 
 
 def test_to_add_never_waits_and_what_does_not_fit_is_counted(log: Log):
@@ -216,11 +218,11 @@ def test_to_add_never_waits_and_what_does_not_fit_is_counted(log: Log):
         log.logs.add(each)
 
     assert time.monotonic() - began < 1
-    assert 0 < log.logs.lost < len(many)
+    assert 0 < log.logs.dropped < len(many)
     log.write()
     told = log.messages(text="could not keep up")
-    assert [int(each.partition(" ")[0]) for each in told] == [log.logs.lost]
-    assert log.count() == len(many) - log.logs.lost + 1
+    assert [int(each.partition(" ")[0]) for each in told] == [log.logs.dropped]
+    assert log.count() == len(many) - log.logs.dropped + 1
 
 
 def test_many_threads_may_add(log: Log):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectory.runtime.model import HealthCheck, StartFailed, State
-from connectory.runtime.processes import Processes
+from connectory.runtime.processes import STANDINGS, Processes
 from connectory.runtime.supervision import backoff
 from tests.runtime.plain import SERVER, Plain, program
 
@@ -317,6 +317,94 @@ def test_health_is_what_the_health_check_says(play):
         await stage.runtime.run(stage.program(source, health_check=check), seconds=20)
         await stage.until(lambda: len(stage.plain.started) == 2)
         assert stage.naps[:5] == [5, 5, 5, 5, 1]
+
+    play(scene)
+
+
+#: Listens when it is told to.
+PATIENT = (
+    """
+const fs = require("fs");
+const waiting = setInterval(() => {
+  if (fs.existsSync("go")) { clearInterval(waiting); serve(); }
+}, 5);
+function serve() {"""
+    + SERVER
+    + "}"
+)
+
+
+def test_after_a_restart_a_few_start_at_a_time_and_first_those_that_are_called(play):
+    async def scene(stage):
+        names = [f"a-{number}" for number in range(1, 8)]
+        programs = {name: stage.program(PATIENT, application_id=name, warm=True) for name in names}
+
+        def started():
+            folders = [each.mounts[0].source for each in stage.plain.confinements]
+            return [name for name in names if programs[name].artifact.folder in folders]
+
+        def go(name):
+            (programs[name].artifact.folder / "go").touch()
+
+        for each in programs.values():
+            await stage.runtime.restore(each)
+        go("a-7")
+        assert (await stage.call("a-7"))["greeting"] == "hello"
+        assert started() == ["a-1", "a-2", "a-7"]
+        await stage.runtime.remove("a-4")
+        go("a-1")
+        await stage.until(lambda: "a-3" in started())
+        assert started() == ["a-1", "a-2", "a-3", "a-7"]
+        for name in names:
+            go(name)
+        left = [name for name in names if name != "a-4"]
+        await stage.until(lambda: all(stage.runtime.state(name) is State.HEALTHY for name in left))
+        assert started() == left
+
+    play(scene, starts=2)
+
+
+def test_after_a_restart_one_that_hangs_does_not_keep_the_others_waiting(play):
+    async def scene(stage):
+        hangs = stage.program("setInterval(() => {}, 1000)", warm=True)
+        await stage.runtime.restore(hangs)
+        await stage.runtime.restore(stage.program(application_id="a-2", warm=True))
+        await stage.until(lambda: stage.runtime.state("a-2") is State.HEALTHY)
+        assert stage.runtime.state("a-1") is State.STARTING
+
+    play(scene, starts=1, turn_seconds=0.2)
+
+
+def test_what_waits_for_its_start_is_not_started_by_the_end(play):
+    async def scene(stage):
+        for number in range(1, 4):
+            program = stage.program(PATIENT, application_id=f"a-{number}", warm=True)
+            await stage.runtime.restore(program)
+        await stage.until(lambda: stage.plain.started)
+        await stage.runtime.close(1.0)
+        assert len(stage.plain.started) == 1
+
+    play(scene, starts=1)
+
+
+def test_it_is_counted_what_applications_do(play):
+    def counted(stage):
+        return {standing: stage.runtime.count(standing) for standing in STANDINGS}
+
+    async def scene(stage):
+        await stage.runtime.restore(stage.program())
+        await stage.runtime.restore(stage.program(application_id="a-2"))
+        # It never listens, so that it is started for as long as it may take.
+        silent = stage.program("setInterval(() => {}, 1000)", application_id="a-3", warm=True)
+        await stage.runtime.restore(silent)
+        assert (await stage.call())["greeting"] == "hello"
+        assert counted(stage) == {"running": 1, "asleep": 1, "starting": 1, "restarting": 0}
+        dead = stage.program("process.exit(1)", application_id="a-3", release=2)
+        await stage.runtime.remove("a-3")
+        await stage.runtime.restore(dead)
+        with pytest.raises(StartFailed):
+            await stage.runtime.address("a-3")
+        assert counted(stage) == {"running": 1, "asleep": 1, "starting": 0, "restarting": 1}
 
     play(scene)
 

@@ -9,6 +9,7 @@ from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
 from connectory.database.migration import SchemaMismatch
 from connectory.database.secrets import SecretKeysError
 from connectory.database.serving import AlreadyServed
+from connectory.deployments.commerce import CommerceFileError
 from connectory.http.server import AddressInUse
 from connectory.identity.model import IdentityError
 from connectory.settings import SettingError
@@ -23,6 +24,7 @@ EXPECTED = (
     ApiError,
     ApiFault,
     BackupError,
+    CommerceFileError,
     CredentialError,
     DatabaseAddressError,
     DatabaseUnavailable,

@@ -16,17 +16,19 @@ from connectory.building.model import Artifact, Builder, BuildFailed, Plan, Step
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
-from connectory.database.secrets import KeyRing
 from connectory.deployments import api_clients, model, store
+from connectory.deployments.api_clients import ApiClientError
+from connectory.deployments.client_steps import ClientStep
 from connectory.deployments.hosting import STATIC, Hosting
+from connectory.deployments.measuring import Outcomes
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.overtaking import Overtaken, served
-from connectory.deployments.programs import Programs
+from connectory.deployments.programs import Programs, health_check_of
+from connectory.deployments.turns import Turns
 from connectory.kernel.clock import Clock
-from connectory.runtime.model import HealthCheck, StartFailed
+from connectory.runtime.model import StartFailed
 from connectory.sources.model import Fetched, SourceError
 from connectory.sources.service import Sources
-from connectory.specification import shape
 from connectory.specification.model import Specification
 from connectory.staging.declaring import SpecificationMissing, read_specification, told
 from connectory.work.lease import Lease
@@ -59,7 +61,9 @@ class Deploying:
         builder: Builder,
         hosting: Hosting,
         programs: Programs,
-        key_ring: Callable[[], KeyRing],
+        clients: ClientStep,
+        turns: Turns,
+        outcomes: Outcomes,
         output: BuildOutput,
         start_seconds: float,
         refusal: Callable[[str], str],
@@ -74,7 +78,9 @@ class Deploying:
         self._hosting = hosting
         self._programs = programs
         self._clock = clock
-        self._key_ring = key_ring
+        self._clients = clients
+        self._turns = turns
+        self._outcomes = outcomes
         self._output = output
         self._start_seconds = start_seconds
         self._refusal = refusal
@@ -84,10 +90,12 @@ class Deploying:
         try:
             deployment = self._deployment(work)
         except Overtaken:
+            self._outcomes.count("overtaken")
             return
         try:
             self._attempt(lease)
         except Overtaken:
+            self._outcomes.count("overtaken")
             # Only a delete overtakes a deploy. It may have looked before the last start.
             self._hosting.remove(each.id for each in deployment.applications)
 
@@ -96,12 +104,14 @@ class Deploying:
         entry = self._error("The deployment could not be made", error)
         with contextlib.suppress(Overtaken):
             self._fail(connection, work, entry)
+            self._outcomes.count("failed")
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """End the request as cancelled."""
         entry = self._error("The deployment was cancelled", "Ask the operator why, or redeploy.")
         with contextlib.suppress(Overtaken):
             self._fail(connection, work, entry, outcome="cancelled")
+            self._outcomes.count("cancelled")
 
     def _attempt(self, lease: Lease) -> None:
         try:
@@ -109,11 +119,10 @@ class Deploying:
         except _Failed as failure:
             work, entry = lease.work, failure.entry
             lease.finish(also=lambda connection: self._fail(connection, work, entry))
+            self._outcomes.count("failed")
 
     def _run(self, lease: Lease) -> None:
-        work = lease.work
-        self._change(work, lambda each: model.admitted(each, self._clock()))
-        refusal = self._refusal(self._deployment(work).connector.repository.url)
+        refusal = self._refusal(self._deployment(lease.work).connector.repository.url)
         if refusal:
             raise _Failed(self._error("The deployment was refused", refusal))
         fetched, specification = self._source(lease)
@@ -157,15 +166,12 @@ class Deploying:
         """See to it that there is the API Client that the Connector wants."""
         if lease.work.step != SOURCE:
             return
-        work = lease.work
-
-        def made(connection: Connection) -> None:
-            before = self._locked(connection, work)
-            after = api_clients.with_client(connection, before, self._key_ring(), self._clock())
-            if after is not before:
-                store.save(connection, after)
-
-        lease.advance(CLIENT, also=made)
+        try:
+            self._clients.provide(lease, CLIENT)
+        except ApiClientError as error:
+            if error.transient:
+                raise WorkDelayed(error.reason) from None
+            raise _Failed(self._error("API Client failed", error.reason)) from None
 
     def _artifacts(self, lease: Lease, fetched: Fetched) -> dict[str, Artifact]:
         """What the applications are built into, by name."""
@@ -249,7 +255,7 @@ class Deploying:
                 artifacts={name: each.id for name, each in artifacts.items()},
                 endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
                 health_checks={
-                    name: _health_check(each.health_check)
+                    name: health_check_of(each.health_check)
                     for name, each in by_name.items()
                     if each.health_check
                 },
@@ -309,13 +315,14 @@ class Deploying:
                 for each in before.applications
                 if (url := self._programs.url(before, release, each)) is not None
             }
-            after = model.succeeded(before, urls, now)
-            api_clients.revoke_others(connection, after, now)
+            after = replace(model.succeeded(before, urls, now), retired=())
             gone.extend(before.retired)
-            store.save(connection, replace(after, retired=()))
             store.put_release(connection, replace(release, outcome="deployed", finished_at=now))
+            store.save(connection, api_clients.settled(connection, after, now))
+            self._turns.begin(connection, after.project, now)
 
         lease.finish(also=ended)
+        self._outcomes.count("deployed")
         self._hosting.remove(gone)
 
     def _fail(
@@ -332,7 +339,9 @@ class Deploying:
         release = store.find_release(connection, before.id, number)
         if release is not None:
             store.put_release(connection, replace(release, outcome=outcome, finished_at=now))
-        store.save(connection, model.failed(model.entered(before, entry), now))
+        after = model.failed(model.entered(before, entry), now)
+        store.save(connection, api_clients.settled(connection, after, now))
+        self._turns.begin(connection, after.project, now)
 
     def _advance(
         self,
@@ -381,11 +390,3 @@ def _without(before: Deployment, application: str, *, title: str | None = None) 
         if each.application != application or (title is not None and each.title != title)
     )
     return before if report == before.report else replace(before, report=report)
-
-
-def _health_check(written: shape.HealthCheck) -> HealthCheck:
-    """As connect.yaml has it; what it leaves out has defaults."""
-    names = ("interval_seconds", "timeout_seconds", "unhealthy_threshold")
-    given = {name: getattr(written, name) for name in names}
-    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
-    return HealthCheck(path=written.path, **numbers)

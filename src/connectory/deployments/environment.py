@@ -4,12 +4,12 @@ Source: BEHAVIOUR §4. The names of the API Client's credentials are all that ar
 the published documentation, of the starter code, and of connectors in the field.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
+from connectory.deployments.clients import CommerceAccess, GeneratedClient
 from connectory.deployments.configuration import Values
-from connectory.deployments.model import GeneratedClient
 
 #: Decrypts a value of the Deployment.
 Open = Callable[[str], str]
@@ -32,16 +32,29 @@ def values_of(values: Values, unseal: Open) -> dict[str, str]:
 def credentials(
     client: GeneratedClient, secret: str, project: str, commerce: Commerce
 ) -> Mapping[str, str]:
-    """The API Client under all the names in use; `project` is `region:projectKey`."""
+    """The API Client under all the names in use; `project` is `region:projectKey`.
+
+    `commerce` is where the platform is said to answer to a client of Connectory's own; one of a
+    commerce project knows that itself.
+    """
     region, _, key = project.partition(":")
-    scope = " ".join(each if ":" in each else f"{each}:{key}" for each in client.scopes)
+    access = client.commerce or CommerceAccess(
+        api_url=commerce.api_url.replace("{region}", region),
+        auth_url=commerce.auth_url.replace("{region}", region),
+        scope=scope_on(client.scopes, key),
+    )
     return {
         "CTP_CLIENT_ID": client.id,
         "CTP_CLIENT_SECRET": secret,
-        "CTP_CLIENT_SCOPE": scope,
-        "CTP_SCOPE": scope,
+        "CTP_CLIENT_SCOPE": access.scope,
+        "CTP_SCOPE": access.scope,
         "CTP_CLIENT_REGION": region,
         "CTP_PROJECT_KEY": key,
-        "CTP_API_URL": commerce.api_url.replace("{region}", region),
-        "CTP_AUTH_URL": commerce.auth_url.replace("{region}", region),
+        "CTP_API_URL": access.api_url,
+        "CTP_AUTH_URL": access.auth_url,
     }
+
+
+def scope_on(scopes: Iterable[str], key: str) -> str:
+    """Scopes of a connect.yaml as those on a project, separated by blanks."""
+    return " ".join(each if ":" in each else f"{each}:{key}" for each in scopes)

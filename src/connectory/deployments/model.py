@@ -22,6 +22,7 @@ from connectory.contract.deployments import (
 from connectory.contract.errors import DeploymentInvalidStatusTransition
 from connectory.contract.scalars import ApplicationType, Region
 from connectory.contract.staged import ReportEntryType
+from connectory.deployments.clients import AskedClient, GeneratedClient
 from connectory.deployments.configuration import Configured, Values
 from connectory.deployments.transitions import STATUS, DeploymentEvent
 from connectory.kernel.clock import to_rfc3339
@@ -56,20 +57,6 @@ class Reference(Struct, frozen=True, kw_only=True):
         """How errors name it: `id=… or key=…`."""
         key = self.content.key
         return f"id={self.id}" + (f" or key={key}" if isinstance(key, str) else "")
-
-
-class GeneratedClient(Wire, frozen=True, kw_only=True):
-    """The API Client that was made for a Deployment.
-
-    Attributes:
-        id: Its Client ID.
-        scopes: What it may do, as connect.yaml asks for it.
-        secret: Its secret, encrypted.
-    """
-
-    id: str
-    scopes: tuple[str, ...]
-    secret: str
 
 
 class Application(Wire, frozen=True, kw_only=True):
@@ -123,6 +110,8 @@ class Deployment(Wire, frozen=True, kw_only=True):
         scopes: The scopes of the API Client that it wants; none where it wants none.
         shared: Values that all applications get; secrets are encrypted.
         client: The API Client that was made for it.
+        retired_clients: Those that it had before, until they are ended.
+        asked_clients: Those that may be there, and that nobody uses.
         build: Id of the latest request.
         report: What happened in it.
         request: The one under way, if one is.
@@ -147,6 +136,8 @@ class Deployment(Wire, frozen=True, kw_only=True):
     applications: tuple[Application, ...]
     shared: Values = Values()
     client: GeneratedClient | None = None
+    retired_clients: tuple[GeneratedClient, ...] = ()
+    asked_clients: tuple[AskedClient, ...] = ()
     status: DeploymentStatus = DeploymentStatus.DRAFT
     build: str | None = None
     report: tuple[DeploymentReportEntry, ...] = ()
@@ -271,9 +262,11 @@ def entered(before: Deployment, entry: DeploymentReportEntry) -> Deployment:
 
 
 def admitted(before: Deployment, now: int) -> Deployment:
-    """After a limit has let its deploy go on; nothing changes where none held it."""
-    if before.status is not DeploymentStatus.QUEUED:
-        return before
+    """After a limit has let its deploy begin.
+
+    Raises:
+        DeploymentInvalidStatusTransition: none held it.
+    """
     return before.later(now, DeploymentEvent.DEPLOY_ADMITTED)
 
 

@@ -10,7 +10,8 @@ from connectory.deployments.configuration import Values
 from connectory.deployments.environment import Commerce, credentials, values_of
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
-from connectory.runtime.model import Program, StartFailed
+from connectory.runtime.model import HealthCheck, Program, StartFailed
+from connectory.specification import shape
 
 
 class Programs:
@@ -99,3 +100,11 @@ class Programs:
     def _opener(self, deployment: Deployment) -> Callable[[str], str]:
         ring = self._key_ring()
         return lambda sealed: ring.open(sealed, deployment.secret_owner).decode()
+
+
+def health_check_of(written: shape.HealthCheck) -> HealthCheck:
+    """As connect.yaml has it; what it leaves out has defaults."""
+    names = ("interval_seconds", "timeout_seconds", "unhealthy_threshold")
+    given = {name: getattr(written, name) for name in names}
+    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
+    return HealthCheck(path=written.path, **numbers)

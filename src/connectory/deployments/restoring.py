@@ -26,17 +26,10 @@ def restore(
 ) -> None:
     """Take over the release of every Deployment that serves; what cannot be is told in it.
 
-    May be called in any thread but the event loop's.
+    What cannot be read is logged and left as it is: it keeps no other from being taken over. May be
+    called in any thread but the event loop's.
     """
-    with database.read() as connection:
-        found = [
-            (each, store.find_release(connection, each.id, each.release))
-            for each in store.everything(connection)
-            if each.release is not None
-        ]
-    for deployment, release in found:
-        if release is None:
-            continue
+    for deployment, release in _serving(database):
         try:
             _restore(deployment, release, builder, hosting, programs)
         except (StartFailed, SecretKeysError) as error:
@@ -51,16 +44,34 @@ def restore(
 
 
 def in_use(database: Database) -> set[str]:
-    """The artifacts that releases in use were built into."""
+    """The artifacts that releases in use were built into; of what cannot be read, all there are."""
+    found: set[str] = set()
     with database.read() as connection:
-        return {
-            artifact
-            for deployment in store.everything(connection)
-            for number in {deployment.release, deployment.releases}
-            if number is not None
-            and (release := store.find_release(connection, deployment.id, number)) is not None
-            for artifact in release.artifacts.values()
-        }
+        for id_, deployment in store.everything(connection):
+            releases = store.releases_of(connection, id_)
+            if isinstance(deployment, Deployment):
+                used = {deployment.release, deployment.releases}
+                releases = [each for each in releases if each.number in used]
+            found.update(artifact for each in releases for artifact in each.artifacts.values())
+    return found
+
+
+def _serving(database: Database) -> list[tuple[Deployment, Release]]:
+    """The Deployments with a release that serves, as far as they can be read."""
+    found = []
+    with database.read() as connection:
+        for id_, deployment in store.everything(connection):
+            try:
+                if isinstance(deployment, store.Damaged):
+                    raise deployment
+                number = deployment.release
+                release = store.find_release(connection, id_, number) if number else None
+            except store.Damaged as damaged:
+                log.error("%s: it is left as it is", damaged, extra={"deployment": id_})  # noqa: TRY400 - what is wrong is no fault of the program
+                continue
+            if release is not None:
+                found.append((deployment, release))
+    return found
 
 
 def _restore(

@@ -45,21 +45,11 @@ from connectory.deployments import model, references, store
 from connectory.deployments.accepting import as_it_is, kept_or_new, release_of, type_of
 from connectory.deployments.configuration import Given, configured
 from connectory.deployments.model import Deployment, Reference
+from connectory.deployments.turns import DEPLOY, UNDEPLOY, Turns, enqueue
 from connectory.http.access import Grant
 from connectory.identity import store as identity
 from connectory.kernel import ids
 from connectory.kernel.clock import Clock
-from connectory.work import store as work
-
-#: The kinds of work that serve Deployments.
-DEPLOY, UNDEPLOY = "deploy", "undeploy"
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How much a Project may have: Deployments, and deploys under way; others of it are queued."""
-
-    deployments: int
-    deploying: int
 
 
 class Name(Struct, frozen=True, kw_only=True):
@@ -91,15 +81,21 @@ class Deployments:
         self,
         database: Database,
         clock: Clock,
-        limits: Limits,
+        turns: Turns,
         *,
+        most: int,
         key_ring: Callable[[], KeyRing],
         work_queued: Callable[[], None],
     ) -> None:
-        """Make it; `work_queued` is called after a commit that queued some."""
+        """Make it.
+
+        A Project may have `most` Deployments. `work_queued` is called after a commit that queued
+        some.
+        """
         self._database = database
         self._clock = clock
-        self._limits = limits
+        self._turns = turns
+        self._most = most
         self._key_ring = key_ring
         self._work_queued = work_queued
 
@@ -184,7 +180,7 @@ class Deployments:
         given = Given(applications=draft.configurations, shared=_shared(draft.global_configuration))
         subject = self._requested(connection, self._of(blank, reference, given, grant), grant)
         store.add(connection, subject)
-        self._enqueue(connection, DEPLOY, subject, now)
+        _enqueue_deploy(connection, subject, now)
         store.put_release(connection, release_of(subject, now))
         self._record(connection, subject, grant, "create", key=subject.key, type=subject.type)
         return subject
@@ -211,7 +207,7 @@ class Deployments:
         after = self._requested(connection, changed, grant, skip_scripts=action.skip_scripts)
         now = after.last_modified_at
         store.save(connection, after)
-        self._enqueue(connection, DEPLOY, after, now)
+        _enqueue_deploy(connection, after, now)
         store.put_release(connection, release_of(after, now))
         self._record(
             connection, after, grant, "redeploy", version=after.version, release=after.releases
@@ -227,7 +223,10 @@ class Deployments:
         actor = f"client:{grant.client_id}"
         after = model.undeploying(before, ids.new_id(), self._clock(), actor=actor)
         store.save(connection, after)
-        self._enqueue(connection, UNDEPLOY, after, after.last_modified_at)
+        now = after.last_modified_at
+        enqueue(connection, UNDEPLOY, after, now)
+        if before.status is DeploymentStatus.DEPLOYING:
+            self._turns.begin(connection, after.project, now)
         self._record(connection, after, grant, "delete", version=after.version)
         return after
 
@@ -300,13 +299,12 @@ class Deployments:
         *,
         skip_scripts: bool = False,
     ) -> Deployment:
-        under_way = store.count(connection, grant.project, DeploymentStatus.DEPLOYING)
         return model.requested(
             before,
             ids.new_id(),
             self._clock(),
             actor=f"client:{grant.client_id}",
-            held=under_way >= self._limits.deploying,
+            held=self._turns.are_taken(connection, grant.project),
             skip_scripts=skip_scripts,
         )
 
@@ -314,22 +312,12 @@ class Deployments:
         key = draft.key
         if isinstance(key, str) and store.id_of_key(connection, project, key):
             raise DuplicateField("key", key)
-        most = self._limits.deployments
+        most = self._most
         if store.count(connection, project) >= most:
             raise LimitExceeded(
                 f"This Project has {most} Deployments, and may have no more"
                 " (CONNECTORY_MAX_DEPLOYMENTS)"
             )
-
-    def _enqueue(self, connection: Connection, kind: str, subject: Deployment, now: int) -> None:
-        work.enqueue(
-            connection,
-            kind=kind,
-            subject=subject.id,
-            project=subject.project,
-            payload={"request": subject.build},
-            now=now,
-        )
 
     def _record(
         self,
@@ -347,6 +335,12 @@ class Deployments:
             details=details,
         )
         audit.record(connection, act)
+
+
+def _enqueue_deploy(connection: Connection, subject: Deployment, now: int) -> None:
+    """Queue the work of a deploy, unless it has to wait for its turn."""
+    if subject.status is DeploymentStatus.DEPLOYING:
+        enqueue(connection, DEPLOY, subject, now)
 
 
 def _deployed(connection: Connection, before: Deployment, action: Redeploy) -> Reference:

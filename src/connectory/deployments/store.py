@@ -1,7 +1,8 @@
 """The rows of Deployments and their releases."""
 
+import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Select, func, select
@@ -11,9 +12,15 @@ from connectory.database.tables import deployments as table
 from connectory.database.tables import releases
 from connectory.deployments.model import Deployment, Release
 
+T = TypeVar("T")
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Deployment)
 _release_decoder = msgspec.json.Decoder(Release)
+
+
+class Damaged(ValueError):
+    """A row is there, and is no document of its kind: this version cannot read it."""
 
 
 def add(connection: Connection, subject: Deployment) -> None:
@@ -63,11 +70,14 @@ def of_project(connection: Connection, project: str) -> list[Deployment]:
     return [_decoder.decode(text) for text in connection.execute(query).scalars()]
 
 
-def everything(connection: Connection) -> Iterator[Deployment]:
-    """All Deployments of all Projects, in the order of their ids."""
-    query = select(table.c.document).order_by(table.c.id)
-    for text in connection.execute(query).scalars():
-        yield _decoder.decode(text)
+def everything(connection: Connection) -> Iterator[tuple[str, Deployment | Damaged]]:
+    """All Deployments of all Projects by their ids, and why where one cannot be read."""
+    query = select(table.c.id, table.c.document).order_by(table.c.id)
+    for id_, text in connection.execute(query):
+        try:
+            yield id_, _decoded(_decoder, text, f"Deployment {id_}")
+        except Damaged as damaged:
+            yield id_, damaged
 
 
 def count(connection: Connection, project: str, *statuses: DeploymentStatus) -> int:
@@ -76,6 +86,17 @@ def count(connection: Connection, project: str, *statuses: DeploymentStatus) -> 
     if statuses:
         query = query.where(table.c.status.in_(statuses))
     return int(connection.execute(query).scalar_one())
+
+
+def first_queued(connection: Connection, project: str) -> str | None:
+    """The id of the Deployment of a Project whose deploy has waited for longest."""
+    query = (
+        select(table.c.id)
+        .where(table.c.project == project, table.c.status == DeploymentStatus.QUEUED)
+        .order_by(table.c.last_modified_at, table.c.id)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
 
 
 def put_release(connection: Connection, release: Release) -> None:
@@ -94,27 +115,44 @@ def put_release(connection: Connection, release: Release) -> None:
 
 
 def find_release(connection: Connection, deployment_id: str, number: int) -> Release | None:
-    """A release by its number."""
+    """A release by its number.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
     query = select(releases.c.document).where(
         releases.c.deployment_id == deployment_id, releases.c.number == number
     )
     text = connection.execute(query).scalar_one_or_none()
-    return None if text is None else _release_decoder.decode(text)
+    if text is None:
+        return None
+    return _decoded(_release_decoder, text, f"release {number} of Deployment {deployment_id}")
 
 
 def releases_of(connection: Connection, deployment_id: str) -> list[Release]:
-    """The releases of a Deployment, the newest first."""
+    """The releases of a Deployment that can be read, the newest first."""
     query = (
         select(releases.c.document)
         .where(releases.c.deployment_id == deployment_id)
         .order_by(releases.c.number.desc())
     )
-    return [_release_decoder.decode(text) for text in connection.execute(query).scalars()]
+    found = []
+    for text in connection.execute(query).scalars():
+        with contextlib.suppress(Damaged):
+            found.append(_decoded(_release_decoder, text, "a release"))
+    return found
 
 
 def _one(connection: Connection, query: Select[Any]) -> Deployment | None:
     text = connection.execute(query).scalar_one_or_none()
     return None if text is None else _decoder.decode(text)
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", text: str, what: str) -> T:
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Damaged(f"{what} cannot be read: {error}") from None
 
 
 def _values(subject: Deployment) -> dict[str, object]:

@@ -7,8 +7,11 @@ from sqlalchemy import Connection
 
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
-from connectory.deployments import api_clients, model, store
+from connectory.deployments import model, store
+from connectory.deployments.api_clients import Places
+from connectory.deployments.client_steps import ended
 from connectory.deployments.hosting import Hosting
+from connectory.deployments.model import Deployment
 from connectory.deployments.overtaking import Overtaken, served
 from connectory.kernel.clock import Clock
 from connectory.work.lease import Lease
@@ -24,12 +27,14 @@ class Undeploying:
         hosting: Hosting,
         clock: Clock,
         *,
+        places: Places,
         forget: Callable[[str], None],
     ) -> None:
         """Make it; `forget` removes what else is kept of a Deployment, by its id."""
         self._database = database
         self._hosting = hosting
         self._clock = clock
+        self._places = places
         self._forget = forget
 
     def run(self, work: Work, lease: Lease) -> None:
@@ -40,14 +45,23 @@ class Undeploying:
             deployment = served(found, work)
             self._hosting.remove([each.id for each in deployment.applications])
             self._hosting.remove(deployment.retired)
+            self._end_clients(deployment)
 
             def deleted(connection: Connection) -> None:
                 before = served(store.lock(connection, work.subject), work)
-                api_clients.revoke_all(connection, before, self._clock())
+                self._places.forget(connection, before, self._clock())
                 store.remove(connection, before.id)
 
             lease.finish(also=deleted)
             self._forget(deployment.id)
+
+    def _end_clients(self, deployment: Deployment) -> None:
+        """End all API Clients that were made for it, or may have been."""
+        clients = [*deployment.retired_clients]
+        if deployment.client is not None:
+            clients.append(deployment.client)
+        asked = deployment.asked_clients
+        ended(self._places, deployment.project, clients, asked, self._clock).require_all()
 
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
         """Say that it could not be undeployed; it can be asked for again."""

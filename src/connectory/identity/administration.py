@@ -83,7 +83,9 @@ class Administration:
         self._record("client:create", client.id, project=project_key, scope=scope)
         return _credentials(client, secret)
 
-    def create_generated_client(self, project_key: str, scopes: Iterable[str]) -> Credentials:
+    def create_generated_client(
+        self, project_key: str, scopes: Iterable[str], *, id_: str, secret: str
+    ) -> None:
         """Make the API Client of a Deployment, which may do what it can of what it asks for.
 
         A Connector asks for scopes of the whole commerce platform (`manage_orders`); those that
@@ -95,17 +97,15 @@ class Administration:
         self._project(project_key)
         names = {each.partition(":")[0] for each in scopes}
         client = Client(
-            id=ids.new_client_id(),
+            id=id_,
             project_key=project_key,
             permissions=frozenset(each for each in Permission if each in names),
             created_at=self._now,
         )
-        secret = ids.new_client_secret()
         store.add_client(
             self._connection, client, Secret(digest=ids.digest(secret), expires_at=None)
         )
         self._record("client:create", client.id, project=project_key, scope=" ".join(sorted(names)))
-        return _credentials(client, secret)
 
     def rotate_client(self, client_id: str, *, overlap: int = ROTATION_OVERLAP) -> Credentials:
         """Give a client a second secret; the first holds for `overlap` microseconds more.

@@ -40,6 +40,15 @@ def find_project(connection: Connection, key: str) -> Project | None:
     return _project(row) if row is not None else None
 
 
+def lock_project(connection: Connection, key: str) -> None:
+    """Wait until nobody else has a Project locked, and lock it until this transaction ends.
+
+    Rows that refer to it can be written meanwhile.
+    """
+    query = select(projects.c.key).where(projects.c.key == key)
+    connection.execute(query.with_for_update(key_share=True))
+
+
 def list_projects(connection: Connection) -> list[Project]:
     """All Projects, by key."""
     rows = connection.execute(select(projects).order_by(projects.c.key))

@@ -88,9 +88,13 @@ class Logs:
         self._maskers: dict[str, Masker] = {}
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        #: Entries that were written, and lines and requests that were not taken, since the start.
+        #: Entries that were written since the start; and lines and requests that were not, because
+        #: an application printed too much, or because the database was too slow.
         self.written = 0
-        self.lost = 0
+        self.throttled = 0
+        self.dropped = 0
+        #: What all entries in the database count for, in bytes, a minute ago at most.
+        self.held = 0
 
     def now(self) -> int:
         """The present instant: microseconds since 1970."""
@@ -130,7 +134,7 @@ class Logs:
             full = len(self._queue) >= _QUEUE_ENTRIES or self._queued_size + size > _QUEUE_SIZE
             if full:
                 self._loss(entry.deployment_id, entry.application).dropped += 1
-                self.lost += 1
+                self.dropped += 1
             else:
                 self._queue.append(entry)
                 self._queued_size += size
@@ -142,7 +146,7 @@ class Logs:
             return True
         with self._lock:
             self._loss(deployment_id, application).throttled += 1
-            self.lost += 1
+            self.throttled += 1
         if not self._wake.is_set():
             self._wake.set()
         return False
@@ -265,7 +269,7 @@ class Logs:
             self._give_back(batch)
             raise
         except Exception:
-            self.lost += len(batch)
+            self.dropped += len(batch)
             raise
         self.written += len(batch)
         if more:
@@ -310,6 +314,11 @@ class Logs:
         """Remove what has expired."""
         before = self._clock() - self.bounds.kept_days * DAY
         self._remove_oldest(before=before)
+        self._weigh()
+
+    def _weigh(self) -> None:
+        with self._database.read() as connection:
+            self.held = store.size(connection)
 
     def _shrink(self) -> None:
         """Remove the oldest entries of whoever has too many."""
@@ -319,10 +328,10 @@ class Logs:
         for deployment_id, size in largest:
             enough = size - int(bounds.deployment_bytes * (1 - _FREED))
             self._remove_oldest(deployment_id=deployment_id, enough=enough)
-        with self._database.read() as connection:
-            size = store.size(connection)
-        if size > bounds.all_bytes:
-            self._remove_oldest(enough=size - int(bounds.all_bytes * (1 - _FREED)))
+        self._weigh()
+        if self.held > bounds.all_bytes:
+            self._remove_oldest(enough=self.held - int(bounds.all_bytes * (1 - _FREED)))
+            self._weigh()
 
     def _remove_oldest(
         self,

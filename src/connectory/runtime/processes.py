@@ -6,11 +6,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from connectory.containment.model import Containment, Network
 from connectory.runtime.instance import Instance, Ports, Surroundings
 from connectory.runtime.model import CrashLoops, Output, Program, StartFailed, State
 from connectory.runtime.supervision import Care, Sleep, Supervised
+from connectory.runtime.warming import TURN_SECONDS, Warming, starts_at_once
+
+#: What an application does, for who counts them; `restarting`: it died, and is started again.
+Standing = Literal["running", "starting", "restarting", "asleep"]
+STANDINGS: Final[tuple[Standing, ...]] = get_args(Standing)
 
 #: How long calls to a release that was replaced may go on: the longest that a request may take.
 DRAIN_SECONDS = 300.0
@@ -36,7 +42,8 @@ class _Application:
 class Processes:
     """The process implementation of `Runtime`; one event loop uses it, and nothing in it blocks.
 
-    `clock` tells seconds that never go back; `sleep` waits for backoffs and health checks.
+    `clock` tells seconds that never go back; `sleep` waits for backoffs and health checks. After a
+    restart `starts` applications start at a time, each for `turn_seconds` before the next follows.
     """
 
     def __init__(
@@ -51,6 +58,8 @@ class Processes:
         settled_seconds: float = 60.0,
         grace_seconds: float = 10.0,
         drain_seconds: float = DRAIN_SECONDS,
+        starts: int | None = None,
+        turn_seconds: float = TURN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -79,6 +88,7 @@ class Processes:
         self._instances: dict[int, tuple[Instance, Supervised]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
+        self._warming = Warming(starts or starts_at_once(), turn_seconds, self._spawn)
 
     async def run(self, program: Program, *, seconds: float) -> None:
         """Start a program beside whatever release runs, and return when it is healthy.
@@ -138,14 +148,15 @@ class Processes:
     async def restore(self, program: Program) -> None:
         """Take over a release that was switched to before a restart; idle ones sleep until called.
 
-        Returns at once; what fails is tried again with backoff.
+        Those that stay up are started a few at a time, and at once when they are called. Returns
+        at once; what fails is tried again with backoff.
         """
         application = self._applications.setdefault(program.application_id, _Application())
         if application.current is not None:
             return  # it runs already, or what followed it does
         application.current = Supervised(program, self._care)
         if program.warm:
-            application.current.wake()
+            self._warming.add(application.current)
         self._sweep()
 
     async def remove(self, application_id: str) -> None:
@@ -208,6 +219,11 @@ class Processes:
             return State.STOPPED
         return application.current.state
 
+    def count(self, standing: Standing) -> int:
+        """How many applications there are of whose release that takes the calls this is true."""
+        currents = (each.current for each in self._applications.values())
+        return sum(each is not None and _standing(each) == standing for each in currents)
+
     async def close(self, seconds: float = 10.0) -> None:
         """Stop everything: asked first, and by force what has not ended in that time."""
         if self._sweeping is not None:
@@ -268,6 +284,18 @@ class Processes:
     async def _to_the_end(self, work: "asyncio._CoroutineLike[None]") -> None:
         """Wait for work that goes on where whoever waits is cancelled."""
         await asyncio.shield(self._spawn(work))
+
+
+def _standing(supervised: Supervised) -> Standing:
+    match supervised.state:
+        case State.HEALTHY:
+            return "running"
+        case State.SLEEPING | State.STOPPED:
+            return "asleep"
+        case State.STARTING if not supervised.deaths:
+            return "starting"
+        case _:
+            return "restarting"
 
 
 async def _stop_all(everything: list[Supervised]) -> None:
