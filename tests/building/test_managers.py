@@ -83,6 +83,7 @@ def test_a_registry_without_the_manager_is_told_in_words(bench):
     )
 
 
+@pytest.mark.long
 def test_pnpm_installs_by_its_lock_and_prunes(bench, registry, tmp_path):
     artifact = bench.build(EXAMPLES / "pnpm")
     assert json.loads(answer_of(artifact, "/service?text=5", tmp_path))["isNumber"] is True
@@ -90,6 +91,7 @@ def test_pnpm_installs_by_its_lock_and_prunes(bench, registry, tmp_path):
     assert "pnpm 9.15.9\npnpm-lock.yaml sha256:" in bench.steps[0].message
 
 
+@pytest.mark.long
 def test_plug_and_play_starts_without_node_modules(bench, registry, tmp_path):
     artifact = bench.build(EXAMPLES / "yarn-berry")
     shutil.rmtree(bench.folder / "builds" / "packages")
@@ -176,6 +178,7 @@ def test_berry_is_told_of_registry_and_proxy(bench):
     }
 
 
+@pytest.mark.long
 def test_what_is_installed_for_all_is_out_of_reach_of_a_build(bench, registry):
     files = {
         "package.json": package(
