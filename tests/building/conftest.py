@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
@@ -112,12 +111,6 @@ def registry(node):
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
     if done.stdout.strip() != "7.0.0":
         lacking("registry", "npm has no registry here")
-
-
-@pytest.fixture(scope="session")
-def yarn(registry):
-    if shutil.which("yarn") is None and shutil.which("corepack") is None:
-        lacking("yarn", "neither yarn nor corepack is installed")
 
 
 def unreachable(address):

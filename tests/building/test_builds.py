@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -28,7 +29,9 @@ def answer_of(artifact, path, tmp_path):
     """What an application answers, started as a runtime starts it."""
     port = free_port()
     environment = {"PATH": os.defpath, "PORT": str(port)}
-    started = subprocess.Popen(artifact.command, cwd=artifact.folder, env=environment)
+    started = subprocess.Popen(
+        artifact.command, cwd=artifact.folder, env=environment, start_new_session=True
+    )
     try:
         for _ in range(100):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -40,7 +43,7 @@ def answer_of(artifact, path, tmp_path):
                     time.sleep(0.05)
         raise AssertionError("it did not listen")
     finally:
-        started.terminate()
+        os.killpg(started.pid, signal.SIGKILL)
         started.wait()
 
 
@@ -77,7 +80,7 @@ def test_typescript_is_compiled_by_gcp_build_pruned_and_started(bench, registry,
     assert "package-lock.json sha256:" in chosen
 
 
-def test_yarn_installs_by_its_lock(bench, yarn):
+def test_yarn_installs_by_its_lock(bench, registry):
     artifact = bench.build(EXAMPLES / "yarn")
     assert evaluated(artifact, "require('is-number')('5')") == "true"
     assert "yarn 1." in bench.steps[0].message

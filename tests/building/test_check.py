@@ -1,5 +1,7 @@
 """The build check of previews and publishes is the builder."""
 
+import time
+
 import pytest
 
 from connectory import specification
@@ -103,3 +105,15 @@ def test_a_tree_that_is_no_commit_is_told_by_all_that_is_in_it(bench, change):
     else:
         file.chmod(0o755)
     assert tree_hash(tree) != before
+
+
+def test_a_check_that_nobody_waits_for_any_more_ends_at_once(bench):
+    scripts = {"build": "echo begun; sleep 60", "start": "x"}
+    tree = bench.tree(**{"package.json": package(scripts=scripts)})
+    (tree / "connect.yaml").write_text((EXAMPLES / "typescript" / "connect.yaml").read_text())
+    begun = time.monotonic()
+    cancelled = source(tree, cancelled=lambda: bool(bench.containment.started))
+    result = BuildCheck(Policy(), bench.builds).run(cancelled)
+    assert time.monotonic() - begun < 20
+    assert "error[build-cancelled]" in result.entry_message
+    assert bench.left_over() == []

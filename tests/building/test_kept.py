@@ -1,5 +1,6 @@
 """What stays: through crashes, and within the limit of the disk."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+from connectory.building.durable import sync_filesystem
 from connectory.building.store import Store
 from tests.building.conftest import SERVER, Bench, package
 from tests.conftest import ROOT
@@ -131,3 +133,32 @@ def test_what_a_crash_left_is_swept(bench):
     assert there(bench, kept.id) == [True]
     assert bench.left_over() == []
     assert list(entry.parent.iterdir()) == [entry]
+
+
+def test_an_artifact_is_on_the_disk_before_it_has_its_name(tmp_path):
+    seen = []
+
+    def sync(folder):
+        made = folder.parent.parent / "made"
+        seen.append((made.exists(), sorted(each.name for each in folder.iterdir())))
+        sync_filesystem(folder)
+
+    store = Store(tmp_path, sync)
+    with store.making("1" * 64, lambda: None) as part:
+        (part / "kept").mkdir()
+        (part / "kept" / "file").write_text("made")
+        made = store.keep("1" * 64, part / "kept")
+    assert seen == [(False, ["file", "size"])]
+    assert (made / "file").read_text() == "made"
+
+
+def test_a_disk_that_does_not_take_it_leaves_no_artifact(tmp_path):
+    def sync(folder):
+        raise OSError(errno.EIO, "Input/output error")
+
+    store = Store(tmp_path, sync)
+    with store.making("1" * 64, lambda: None) as part:
+        (part / "kept").mkdir()
+        with pytest.raises(OSError, match="Input/output"):
+            store.keep("1" * 64, part / "kept")
+    assert store.artifact("1" * 64) is None

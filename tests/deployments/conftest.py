@@ -29,3 +29,11 @@ def staging_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plat
     settings = {"CONNECTORY_CHECK_POLICY": str(policy)}
     with running_platform(Installation(folder / "data", settings=settings), folder) as found:
         yield found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what became of each real repository, also where nothing failed."""
+    for report in terminalreporter.getreports("passed"):
+        for name, verdict in report.user_properties:
+            if report.when == "call" and name == "verdict":
+                terminalreporter.write_line(f"{report.nodeid.partition('[')[2][:-1]}: {verdict}")

@@ -45,6 +45,7 @@ class Shop:
 
     creator: Creator
     platform: Platform
+    seconds: float = SECONDS
 
     @property
     def path(self) -> str:
@@ -99,7 +100,7 @@ class Shop:
 
     def settled(self, id_: str) -> dict[str, Any]:
         """A Deployment when no deploy of it is under way any more."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + self.seconds
         while (found := self.get(id_))["status"] in ("Queued", "Deploying"):
             assert time.monotonic() < deadline, found
             time.sleep(0.05)

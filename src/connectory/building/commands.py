@@ -2,113 +2,48 @@
 
 import re
 import shlex
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
-from connectory.building.project import Manifest, Project, Refused
-from connectory.building.toolchains import Node, Toolchains, folders_of
+from connectory.building.managers import BINARIES, Manager
+from connectory.building.project import Manifest, Project
+from connectory.building.registry import SYSTEM_PATH
+from connectory.building.toolchains import Node
 
 #: A command line that a shell would run as one program with its arguments.
 _ONE_PROGRAM: Final = re.compile(r"(\w+=[\w./:@%+,-]* +)*[\w./@-]+( +([\w@%+=:,./-]+|'[^']*'))*")
 _SHELL_WORDS: Final = frozenset(
     {".", "cd", "eval", "exec", "exit", "export", "set", "source", "trap", "ulimit", "umask"}
 )
+#: Where an artifact has its Yarn or pnpm, when it starts by it.
+MANAGER: Final = ".connectory"
+#: What `yarn run` sets, so that Node finds packages that lie in no `node_modules`.
+_PLUG_AND_PLAY: Final = (
+    """; NODE_OPTIONS="--require $PWD/.pnp.cjs ${NODE_OPTIONS:-}"; if [ -f .pnp.loader.mjs ];"""
+    """ then NODE_OPTIONS="--experimental-loader file://$PWD/.pnp.loader.mjs $NODE_OPTIONS"; fi;"""
+    """ export NODE_OPTIONS"""
+)
 _QUIET: Final = "--no-update-notifier --logs-max=0"
-SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 
-class Manager(Struct, frozen=True, kw_only=True):
-    """What installs packages: npm, Yarn or pnpm of this machine.
-
-    Attributes:
-        kind: `npm`, `yarn` or `pnpm`.
-        command: How it is called.
-        version: Its version, or that of corepack, which brings it; for the artifact's address.
-        path: Folders for PATH.
-        tools: Folders that confined programs have to be shown.
-        warning: What is not as the tree asks for; empty else.
-    """
-
-    kind: str
-    command: Sequence[str]
-    version: str
-    path: Sequence[str]
-    tools: Sequence[Path]
-    warning: str = ""
-
-
-def manager_for(project: Project, node: Node, toolchains: Toolchains) -> Manager:
-    """What installs the packages of an application.
-
-    Raises:
-        Refused: this machine does not have it.
-    """
-    kind, warning = project.manager, ""
-    if kind != "npm":
-        own = toolchains.program(kind)
-        for program, command in (
-            (own, ()),
-            (toolchains.program("corepack"), (kind,)),
-        ):
-            version = toolchains.version(program, node.path) if program else ""
-            if program is not None and version:
-                return Manager(
-                    kind=kind,
-                    command=(str(program), *command),
-                    version=version if program is own else f"by corepack {version}",
-                    path=(*node.path, str(program.parent)),
-                    tools=tuple(dict.fromkeys((*node.tools, *folders_of((program,))))),
-                )
-        if not (project.folder / "package-lock.json").is_file():
-            raise Refused(
-                f"Toolchain missing: {kind}",
-                f"{project.lock or 'package.json'} asks for {_asked(project)}, and this machine has"
-                f" neither {kind} nor corepack: its operator must install one of them",
-            )
-        warning = f"{project.lock} asks for {kind}, which this machine does not have: npm is used"
-    if node.npm is None:
-        raise Refused(
-            "Toolchain missing: npm",
-            f"this machine has {node.name} and no npm: its operator must install npm",
-        )
-    return Manager(
-        kind="npm",
-        command=(str(node.npm),),
-        version=node.npm_version,
-        path=node.path,
-        tools=node.tools,
-        warning=warning,
-    )
-
-
-def _asked(project: Project) -> str:
-    named = project.manifest.package_manager if project.manifest else None
-    return str(named).partition("+")[0] if named else project.manager
-
-
-def install_arguments(manager: Manager, lock: str, version: str, packages: str) -> tuple[str, ...]:
+def install_arguments(manager: Manager, lock: str, packages: str) -> tuple[str, ...]:
     """How packages are installed, by the lock where there is one.
 
-    `version` is that of Yarn or pnpm as it tells it in the application's folder; `packages` is
-    where the cache is, as the command sees it.
+    `packages` is where the cache is, as the command sees it.
     """
     if manager.kind == "npm":
         if lock in ("package-lock.json", "npm-shrinkwrap.json"):
             return ("ci", "--prefer-offline")
         return ("install", "--no-package-lock")
-    if manager.kind == "yarn" and version.startswith("1."):
+    if manager.kind == "yarn" and not manager.is_berry:
         frozen = ("--frozen-lockfile", "--prefer-offline") if lock else ("--no-lockfile",)
         return ("install", "--non-interactive", "--mutex", f"file:{packages}/mutex", *frozen)
     if manager.kind == "yarn":
-        return ("install", *(("--immutable",) if lock else ()))
+        return ("install", "--immutable" if lock else "--no-immutable")
     frozen = ("--frozen-lockfile", "--prefer-offline") if lock else ("--no-lockfile",)
-    return ("install", f"--store-dir={packages}/pnpm", "--package-import-method=copy", *frozen)
+    return ("install", *frozen)
 
 
-def prune_arguments(manager: Manager, lock: str, version: str, packages: str) -> tuple[str, ...]:
+def prune_arguments(manager: Manager, lock: str, packages: str) -> tuple[str, ...]:
     """How development dependencies are removed; empty where the tool cannot do it."""
     if manager.kind == "npm":
         locked = lock in ("package-lock.json", "npm-shrinkwrap.json")
@@ -117,10 +52,12 @@ def prune_arguments(manager: Manager, lock: str, version: str, packages: str) ->
         return ("prune", "--omit=dev", "--ignore-scripts", "--prefer-offline", *unlocked)
     if manager.kind == "pnpm":
         return ("prune", "--prod", "--ignore-scripts")
-    if version.startswith("1."):
-        arguments = install_arguments(manager, lock, version, packages)
+    if not manager.is_berry:
+        arguments = install_arguments(manager, lock, packages)
         return (*arguments, "--production", "--ignore-scripts")
-    return ("workspaces", "focus", "--production") if not version.startswith(("2.", "3.")) else ()
+    # Before 4 it is a plugin, which is not there.
+    has_focus = not manager.version.startswith(("2.", "3."))
+    return ("workspaces", "focus", "--production") if has_focus else ()
 
 
 def start_command(project: Project, node: Node) -> tuple[str, ...]:
@@ -136,10 +73,13 @@ def start_command(project: Project, node: Node) -> tuple[str, ...]:
             settings[f"npm_package_{key}"] = value
     assigned = " ".join(f"{key}={shlex.quote(value)}" for key, value in settings.items())
     before = shlex.quote(":".join(node.path))
+    own = f"{MANAGER}/{BINARIES}"
     head = (
-        f'export PATH="$PWD/node_modules/.bin:"{before}":${{PATH:-{SYSTEM_PATH}}}"'
+        f'export PATH="$PWD/node_modules/.bin:$PWD/{own}:"{before}":${{PATH:-{SYSTEM_PATH}}}"'
         f' NODE_ENV="${{NODE_ENV:-production}}" {assigned}'
     )
+    if project.plug_and_play:
+        head += _PLUG_AND_PLAY
     return ("/bin/sh", "-c", f"{head}; {_start_line(project, manifest)}")
 
 

@@ -42,6 +42,8 @@ _VERSIONS: Final = {
     "go.mod": r"(?m)^go\s+([\d.]+)",
 }
 _LOCAL: Final = re.compile(r"(file:|link:|portal:)(.+)")
+_BERRY: Final = re.compile(r"(?m)^__metadata:")
+_YARN_SETTING: Final = re.compile(r"(?m)^(nodeLinker|yarnPath): *[\"']?([^\s\"'#]+)")
 _INSTALL_SCRIPTS: Final = ("preinstall", "install", "postinstall", "prepare", "prepublish")
 STATIC: Final = frozenset(
     {
@@ -125,6 +127,9 @@ class Project(Struct, frozen=True, kw_only=True):
             others need come first.
         build: Name of the script that builds it; empty where there is none.
         start: What Procfile says; empty: `npm start`.
+        is_berry: Whether it is written for Yarn from 2 on.
+        yarn_release: The file of its folder that is the Yarn it wants; empty where there is none.
+        plug_and_play: Whether its packages are found by a `.pnp.cjs`, and lie in no `node_modules`.
     """
 
     folder: Path
@@ -137,11 +142,22 @@ class Project(Struct, frozen=True, kw_only=True):
     modules: tuple[Module, ...] = ()
     build: str = ""
     start: str = ""
+    is_berry: bool = False
+    yarn_release: str = ""
+    plug_and_play: bool = False
 
     @property
     def needs_install(self) -> bool:
         """Whether there is anything to install."""
         return self.manifest is not None and self.manifest.needs_install
+
+    @property
+    def starts_by_manager(self) -> bool:
+        """Whether its start calls its Yarn or pnpm."""
+        manifest = self.manifest or Manifest()
+        scripts = [manifest.script(name) for name in ("prestart", "start", "poststart")]
+        word = re.compile(rf"\b{self.manager}\b")
+        return self.manager != "npm" and any(map(word.search, (self.start, *scripts)))
 
 
 def read_project(tree: Path, application: str, kind: ApplicationType) -> Project:
@@ -183,7 +199,25 @@ def read_project(tree: Path, application: str, kind: ApplicationType) -> Project
         modules=_modules(tree, application, manifest, manager),
         build=build,
         start=start,
+        **(_yarn(folder, lock) if manager == "yarn" else {}),
     )
+
+
+def _yarn(folder: Path, lock: str) -> dict[str, Any]:
+    """What `.yarnrc.yml` says, and the lock file where that is of Yarn from 2 on."""
+    text = _text(folder / ".yarnrc.yml")
+    locked = _text(folder / lock) if lock else None
+    is_berry = text is not None if locked is None else _BERRY.search(locked) is not None
+    said = dict(_YARN_SETTING.findall(text or ""))
+    release = said.get("yarnPath", "")
+    place = posixpath.normpath(release) if release else ""
+    if place.startswith(("..", "/")) or not (folder / place).is_file():
+        place = ""
+    return {
+        "is_berry": is_berry,
+        "yarn_release": place if is_berry else "",
+        "plug_and_play": is_berry and said.get("nodeLinker", "pnp") == "pnp",
+    }
 
 
 def _manifest(folder: Path, shown: str) -> Manifest | None:

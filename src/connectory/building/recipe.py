@@ -3,6 +3,8 @@
 import hashlib
 import json
 import platform
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -10,13 +12,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from connectory.building.commands import (
-    Manager,
+    MANAGER,
     install_arguments,
-    manager_for,
     prune_arguments,
     start_command,
 )
 from connectory.building.kept import put_modules_in
+from connectory.building.managers import BINARIES, Manager, manager_for, settings_of
 from connectory.building.model import Plan
 from connectory.building.processes import Ended
 from connectory.building.project import STATIC, Manifest, Project, Refused, read_project
@@ -26,7 +28,7 @@ from connectory.building.workshop import Workshop
 from connectory.contract.staged import ReportEntryType
 
 #: Part of every address: what other builders made is made anew.
-_BUILDER: Final = "1"
+_BUILDER: Final = "2"
 
 
 class Tell(Protocol):
@@ -52,8 +54,7 @@ class Recipe:
         self.project: Project = read_project(plan.tree, plan.application, plan.type)
         self._tell = tell
         self.node: Node | None = None
-        self._manager: Manager | None = None
-        self._version = ""
+        self.manager: Manager | None = None
         if self.project.manifest is not None:
             self.node = toolchains.node(self.project.node)
             if self.node is None:
@@ -64,12 +65,11 @@ class Recipe:
                     " operator must install it, or name a folder of versions by"
                     " CONNECTORY_NODE_VERSIONS_FOLDER",
                 )
-            self._manager = manager_for(self.project, self.node, toolchains)
-            self._version = self._manager.version
+            self.manager = manager_for(self.project, self.node, toolchains)
 
     def address(self, *, shows_places: bool) -> str:
         """The id of what comes of it: a hash of all that it is made of."""
-        node, manager = self.node, self._manager
+        node, manager = self.node, self.manager
         parts = {
             "builder": _BUILDER,
             "origin": self.plan.origin,
@@ -88,7 +88,7 @@ class Recipe:
     @property
     def made_with(self) -> str:
         """The toolchain and the lock file, for people."""
-        if self.node is None or self._manager is None:
+        if self.node is None or self.manager is None:
             return "static files as they are"
         if not self.project.needs_install:
             lock = "nothing to install"
@@ -96,7 +96,7 @@ class Recipe:
             lock = f"{self.project.lock} sha256:{self.project.lock_hash}"
         else:
             lock = "no lock file"
-        return f"{self.node.name}, {self._manager.kind} {self._version}\n{lock}"
+        return f"{self.node.name}, {self.manager.kind} {self.manager.version}\n{lock}"
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -107,10 +107,10 @@ class Recipe:
 
     def _tell_toolchain(self) -> None:
         """Tell what it is built with, and what of that is not as the tree asks for."""
-        node, manager, project = self.node, self._manager, self.project
+        node, manager, project = self.node, self.manager, self.project
         if node is None or manager is None:
             return
-        warnings = [manager.warning] if manager.warning else []
+        warnings = []
         if project.asked and project.node is None:
             warnings.append(f"{project.asked}: {node.name} is used")
         elif project.node is not None and not project.node.holds(node.version):
@@ -125,17 +125,16 @@ class Recipe:
         kind = ReportEntryType.WARNING if warnings else ReportEntryType.INFORMATION
         self._tell("Toolchain chosen", "\n".join((self.made_with, *warnings)), kind)
 
-    def run(self, workshop: Workshop) -> None:
-        """Install, build and prune.
+    def run(self, workshop: Workshop, manager: Manager | None) -> None:
+        """Install, build and prune, with the manager as it can be called now.
 
         Raises:
             Refused: a step failed.
         """
-        node, manager, project = self.node, self._manager, self.project
-        if node is None or manager is None or project.manifest is None:
+        project = self.project
+        if manager is None or project.manifest is None:
             return
-        if manager.kind != "npm":
-            self._version = self._own_version(workshop, manager)
+        self.manager = manager
         self._tell_toolchain()
         for module in project.modules:
             if module.is_linked and module.manifest.needs_install:
@@ -151,28 +150,37 @@ class Recipe:
                 self._prune(workshop, module.manifest, module.lock, module.path)
         self._prune(workshop, project.manifest, project.lock)
         put_modules_in(workshop.application, workshop.seen_modules, workshop.budget())
+        if project.starts_by_manager:
+            self._bring_manager(workshop, manager)
+
+    def _bring_manager(self, workshop: Workshop, manager: Manager) -> None:
+        """Put the Yarn or pnpm that starts the application into its folder."""
+        place = workshop.application / MANAGER
+        if place.exists() or place.is_symlink():
+            return
+        if manager.installed is not None:
+            workshop.budget().take(manager.installed)
+            shutil.copytree(manager.installed, place, symlinks=True)
+        elif manager.release:
+            program = place / BINARIES / manager.kind
+            program.parent.mkdir(parents=True)
+            release = shlex.quote(manager.release)
+            program.write_text(f'#!/bin/sh\nexec node "${{0%/*}}/../../.."/{release} "$@"\n')
+            program.chmod(0o755)
 
     def _install(self, workshop: Workshop, lock: str, module: str = "") -> None:
-        assert self._manager is not None  # noqa: S101 - `run` looked
+        assert self.manager is not None  # noqa: S101 - `run` looked
         packages = workshop.places.packages
-        arguments = install_arguments(self._manager, lock, self._version, packages)
+        arguments = install_arguments(self.manager, lock, packages)
         self._step(workshop, arguments, "Dependencies installed", lock=lock, module=module)
 
     def _prune(self, workshop: Workshop, manifest: Manifest, lock: str, module: str = "") -> None:
-        assert self._manager is not None  # noqa: S101 - `run` looked
+        assert self.manager is not None  # noqa: S101 - `run` looked
         packages = workshop.places.packages
-        arguments = prune_arguments(self._manager, lock, self._version, packages)
+        arguments = prune_arguments(self.manager, lock, packages)
         if arguments and manifest.dev_dependencies:
             title = "Development dependencies removed"
             self._step(workshop, arguments, title, lock=lock, module=module)
-
-    def _own_version(self, workshop: Workshop, manager: Manager) -> str:
-        """The version of Yarn or pnpm that the application's folder asks for."""
-        ended = self._ran(workshop, manager, ("--version",), is_ci=True)
-        if ended.code:
-            why = why_not_installed(ended, "") or f"{manager.kind} cannot be run"
-            raise Refused(f"Toolchain missing: {manager.kind}", f"{why}\n{how_it_ended(ended)}")
-        return ended.last[-1] if ended.last else ""
 
     def _step(
         self,
@@ -184,7 +192,7 @@ class Recipe:
         module: str = "",
     ) -> None:
         """Run the manager and tell of it; `lock` is None where that runs a script of the tree."""
-        manager = self._manager
+        manager = self.manager
         assert manager is not None  # noqa: S101 - `run` looked
         is_install = lock is not None
         began = time.monotonic()
@@ -216,8 +224,19 @@ class Recipe:
         is_ci: bool,
         module: str = "",
     ) -> Ended:
+        places = workshop.places
+        command = manager.command
+        settings = settings_of(
+            manager,
+            plug_and_play=self.project.plug_and_play,
+            workspace=places.workspace,
+            packages=places.packages,
+        )
+        if manager.release:
+            command = ("node", f"{places.workspace}/{manager.release}")
         return workshop.run(
-            (*manager.command, *arguments),
+            (*command, *arguments),
+            settings=settings,
             environment=self.plan.environment,
             path=manager.path,
             tools=manager.tools,

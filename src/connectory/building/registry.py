@@ -1,5 +1,6 @@
 """What builds get of the machine's npm configuration: where packages come from, and no secrets."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ _HANDED_ON: Final = re.compile(
     re.IGNORECASE,
 )
 _FILE: Final = re.compile(r"(?im)^\s*cafile\s*=\s*\"?([^\"\n]+?)\"?\s*$")
+_REGISTRY: Final = re.compile(r"(?im)^\s*registry\s*=\s*\"?([^\"\s]+)")
+#: Where programs of the system are, in every sandbox.
+SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _DEFAULTS: Final = ("/etc/npmrc", "~/.npmrc")
 
 
@@ -64,3 +68,35 @@ def without_secrets(npmrc: str) -> str:
     """An npmrc without the lines that hold credentials, and without users in addresses."""
     kept = (line for line in npmrc.splitlines() if not _SECRET.search(line))
     return "".join(_USER_IN_ADDRESS.sub(r"\1", line) + "\n" for line in kept)
+
+
+def npm_environment(path: Sequence[str], home: str, npmrc: str, packages: str) -> dict[str, str]:
+    """The environment of npm in a build: folders for PATH, and places as the build sees them."""
+    return {
+        "PATH": os.pathsep.join(dict.fromkeys((*path, *SYSTEM_PATH.split(":")))),
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "npm_config_userconfig": npmrc,
+        "npm_config_cache": f"{packages}/npm",
+        "npm_config_audit": "false",
+        "npm_config_fund": "false",
+        "npm_config_progress": "false",
+        "npm_config_update_notifier": "false",
+        "npm_config_logs_max": "0",
+    }
+
+
+def yarn_environment(registry: Registry) -> dict[str, str]:
+    """What Yarn from 2 on is told: it reads neither npm's configuration nor proxies."""
+    settings = {name.lower(): value for name, value in registry.environment.items()}
+    named = _REGISTRY.findall(registry.npmrc)
+    address = settings.get("npm_config_registry") or (named[-1] if named else "")
+    found = {}
+    if address:
+        found["YARN_NPM_REGISTRY_SERVER"] = address
+        if address.startswith("http:"):
+            found["YARN_UNSAFE_HTTP_WHITELIST"] = re.split(r"[/:]", address[7:])[0]
+    for name in ("http_proxy", "https_proxy"):
+        if name in settings:
+            found[f"YARN_{name.upper()}"] = settings[name]
+    return found

@@ -4,9 +4,10 @@ An artifact's address is a hash of everything that it is made of, so that whoeve
 finds what was built before. Why it is safe to share: docs/decisions/0019-builds.md.
 """
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from connectory.building.kept import TooMuch, make_plain
+from connectory.building.managers import Installing, Manager
 from connectory.building.model import Artifact, BuildFailed, Plan, Step
 from connectory.building.project import Refused
 from connectory.building.recipe import Recipe, Tell
@@ -158,20 +160,24 @@ class Builds:
             if part is None:
                 tell("Built before", self._made_with(address))
             else:
-                with self._store.packages(origin, waiting) as packages:
+                registry = self._registry()
+                with (
+                    self._store.packages(origin, waiting) as packages,
+                    self._manager(recipe, registry, output, waiting) as manager,
+                ):
                     workshop = Workshop(
                         plan,
                         recipe.project,
                         part,
                         packages,
                         containment=self._containment,
-                        registry=self._registry(),
+                        registry=registry,
                         limits=self._limits,
                         output=output,
                         cancelled=cancelled,
                     )
                     try:
-                        recipe.run(workshop)
+                        recipe.run(workshop, manager)
                         self._keep(recipe, workshop, address, part)
                     except TooMuch:
                         raise workshop.too_much() from None
@@ -179,6 +185,30 @@ class Builds:
             artifact = self.use(address)
         assert artifact is not None  # noqa: S101 - it is made, and whoever sweeps needs the lock
         return artifact
+
+    @contextlib.contextmanager
+    def _manager(
+        self,
+        recipe: Recipe,
+        registry: Registry,
+        output: Callable[[str], None],
+        watch: Callable[[], None],
+    ) -> Iterator[Manager | None]:
+        """What installs the packages, as it can be called; None where nothing is installed."""
+        if recipe.manager is None or recipe.node is None:
+            yield None
+            return
+        installing = Installing(
+            store=self._store,
+            containment=self._containment,
+            registry=registry,
+            network=self._limits.network,
+            memory_bytes=self._limits.memory_bytes,
+            output=output,
+            watch=watch,
+        )
+        with installing.manager(recipe.manager, recipe.node) as manager:
+            yield manager
 
     def _keep(self, recipe: Recipe, workshop: Workshop, address: str, part: Path) -> None:
         kept = part / "kept"

@@ -22,6 +22,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from connectory.building import durable
 from connectory.kernel.locks import locked, locked_at_once
 
 _POLL_SECONDS: Final = 0.05
@@ -44,7 +45,11 @@ class Entry(Struct, frozen=True):
 class Store:
     """The folder of builds; may be used in any thread and by many processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, sync: Callable[[Path], None] = durable.sync_filesystem
+    ) -> None:
+        """Keep all in a folder; `sync` waits until what was written there is on the disk."""
+        self._sync = sync
         self._artifacts = folder / "artifacts"
         self._packages = folder / "packages"
         for each in (folder, self._artifacts, self._packages):
@@ -79,11 +84,17 @@ class Store:
                     remove(part)
 
     def keep(self, key: str, folder: Path) -> Path:
-        """Let a folder be an artifact from now on; where it is now."""
+        """Let a folder be an artifact from now on; where it is now.
+
+        Its files are on the disk before its name is: a power cut leaves no half artifact.
+        """
         (folder / _SIZE).write_text(str(size_of(folder)))
-        made = self._artifacts / key / _MADE
+        entry = self._artifacts / key
+        made = entry / _MADE
+        self._sync(folder)
         folder.rename(made)
         os.utime(made)
+        durable.sync_folder(entry)
         return made
 
     @contextlib.contextmanager

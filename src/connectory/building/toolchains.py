@@ -117,7 +117,7 @@ def _ask(program: Path, path: Sequence[str]) -> str:
     environment = {
         "PATH": os.pathsep.join(path),
         "HOME": "/nonexistent",
-        "COREPACK_ENABLE_NETWORK": "0",
+        "COREPACK_ENABLE_NETWORK": "0",  # one of corepack would fetch itself
     }
     try:
         done = subprocess.run(  # noqa: S603 - the operator's program, with an argument of ours

@@ -14,12 +14,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from connectory.building.commands import SYSTEM_PATH
 from connectory.building.kept import Budget
 from connectory.building.model import Plan
 from connectory.building.processes import Ended, run
 from connectory.building.project import Project, Refused
-from connectory.building.registry import Registry
+from connectory.building.registry import Registry, npm_environment, yarn_environment
 from connectory.building.store import TooDeep, size_of
 from connectory.containment.model import Bounds, Confinement, Containment, Mount, Network
 
@@ -142,6 +141,7 @@ class Workshop:
         tools: Sequence[Path],
         is_ci: bool,
         module: str = "",
+        settings: Mapping[str, str] | None = None,
     ) -> Ended:
         """Run a command to its end, in the application's folder or in that of a module.
 
@@ -154,6 +154,7 @@ class Workshop:
                 **environment,
                 **self._registry.environment,
                 **self._environment(path),
+                **(settings or {}),
                 **({"CI": "true"} if is_ci else {}),
             },
             mounts=self._mounts(tools),
@@ -175,26 +176,9 @@ class Workshop:
 
     def _environment(self, path: Sequence[str]) -> dict[str, str]:
         places = self.places
-        settings = {
-            "PATH": os.pathsep.join(dict.fromkeys((*path, *SYSTEM_PATH.split(":")))),
-            "HOME": places.home,
-            "LANG": "C.UTF-8",
-            "npm_config_userconfig": places.npmrc,
-            "npm_config_cache": f"{places.packages}/npm",
-            "npm_config_audit": "false",
-            "npm_config_fund": "false",
-            "npm_config_progress": "false",
-            "npm_config_update_notifier": "false",
-            "npm_config_logs_max": "0",
-            "YARN_CACHE_FOLDER": f"{places.packages}/yarn",
-            "YARN_ENABLE_GLOBAL_CACHE": "false",
-            "YARN_ENABLE_TELEMETRY": "false",
-            "YARN_NODE_LINKER": "node-modules",
-            "COREPACK_HOME": f"{places.packages}/corepack",
-            "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0",
-            "COREPACK_ENABLE_AUTO_PIN": "0",
-            "COREPACK_DEFAULT_TO_LATEST": "0",
-        }
+        settings = npm_environment(path, places.home, places.npmrc, places.packages)
+        settings |= yarn_environment(self._registry)
+        settings["YARN_CACHE_FOLDER"] = f"{places.packages}/yarn"
         if not self._containment.shows_places:
             settings["TMPDIR"] = str(self._folder / "tmp")
         return settings

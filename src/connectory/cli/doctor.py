@@ -18,8 +18,8 @@ _TOOLS = {
     "git": ("fetches repositories", True),
     "node": ("builds and runs applications", True),
     "npm": ("installs their dependencies", True),
-    "yarn": ("the same, of applications with a yarn.lock", False),
-    "pnpm": ("the same, of applications with a pnpm-lock.yaml", False),
+    "yarn": ("the same for a yarn.lock; without it, npm installs it for builds", False),
+    "pnpm": ("the same for a pnpm-lock.yaml; without it, npm installs it for builds", False),
 }
 _SECONDS = 10.0
 

@@ -159,6 +159,7 @@ class Checking:
                 specification=specification,
                 commit=fetched.commit,
                 origin=fetched.repository.url,
+                cancelled=lambda: lease.interrupted,
             )
             for check in left:
                 lease.check()

@@ -81,14 +81,16 @@ class BuildCheck:
                 environment=_environment(application, source.specification),
                 origin=source.origin,
             )
-            findings += self._findings(self._builder, plan)
+            findings += self._findings(self._builder, plan, source.cancelled)
         return concluded(self, findings)
 
-    def _findings(self, builder: Builder, plan: Plan) -> Iterator[Finding]:
+    def _findings(
+        self, builder: Builder, plan: Plan, cancelled: Callable[[], bool]
+    ) -> Iterator[Finding]:
         steps: list[Step] = []
         take: Callable[[Step], None] = steps.append
         try:
-            builder.build(plan, told=take, output=lambda *_: None, cancelled=lambda: False)
+            builder.build(plan, told=take, output=lambda *_: None, cancelled=cancelled)
         except BuildFailed as why:
             if not any(step.type is ReportEntryType.ERROR for step in steps):
                 yield self._finding(plan, "Build failed", str(why), is_error=True)

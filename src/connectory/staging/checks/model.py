@@ -2,6 +2,7 @@
 
 import enum
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -156,6 +157,10 @@ def skipped(check: "Check", reason: str) -> Result:
     return concluded(check, [], reason)
 
 
+def _never() -> bool:
+    return False
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """What is checked.
 
@@ -164,12 +169,14 @@ class Source(Struct, frozen=True, kw_only=True):
         specification: What its connect.yaml says.
         commit: What the tree is; empty where it is no commit's, as a folder somebody works in.
         origin: The address that the commit was fetched from; empty where there is none.
+        cancelled: Whether nobody waits for the result any more: long checks ask it and end.
     """
 
     root: Path
     specification: Specification
     commit: str = ""
     origin: str = ""
+    cancelled: Callable[[], bool] = _never
 
 
 class Check(Protocol):
