@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from tests.harness import START_SECONDS, free_port
 INSTALL = "make install\n"
 #: The home folder that a page's reader has.
 READERS_HOME = "/home/ada"
+
+#: What is typed where a block asks: `answer="y"`.
+_ANSWER = re.compile(r'\banswer="(\w+)"')
+_TERMINAL = Path(__file__).with_name("terminal.py")
 
 _COLOURS = re.compile(r"\x1b\[\d+m")
 #: Ids of resources, and those that the official CLI gives its requests.
@@ -46,9 +51,12 @@ class Reader:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         fails = "fails" in block.attributes.split()
+        text = self._here(block.text)
+        if asked := _ANSWER.search(block.attributes):
+            text = self._answered(text, asked[1])
         self._shell.stdin.write(
             f"set -o pipefail; set {'+e' if fails else '-e'}\n"
-            f'{{\n{self._here(block.text)}}} < /dev/null\necho "=== $?"\n'  # stdin is for us
+            f'{{\n{text}}} < /dev/null\nprintf "\\n=== %s\\n" $?\n'  # stdin is for us
         )
         self._shell.stdin.flush()
         printed = ""
@@ -83,6 +91,11 @@ class Reader:
 
     def _here(self, text: str) -> str:
         return text.replace("7070", str(self._port))
+
+    def _answered(self, text: str, answer: str) -> str:
+        """A block that asks at a terminal. It sees what was exported, and no other variables."""
+        words = [sys.executable, str(_TERMINAL), answer, "bash", "-ec", text]
+        return f"{shlex.join(words)}\n"
 
     def _bash(self, *arguments: str, **streams: int) -> "subprocess.Popen[str]":
         options = {"stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL} | streams

@@ -7,6 +7,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT, Block, blocks
 from tests.docs.reader import INSTALL, follow, installed, reading
+from tests.harness import UNCONFINED
 from tests.official import npm
 from tests.official.machine import IMPATIENT
 
@@ -14,11 +15,12 @@ PAGE = DOCS / "tutorial" / "publish-with-the-official-cli.md"
 INSTALL_CLI = f"npm install --prefix ~/cli-tutorial @commercetools/cli@{npm.CLI_VERSION}\n"
 
 
+@pytest.mark.timeout(300)  # it waits for two dozen starts of the CLI
 def test_every_command_does_what_the_page_says(packages: Path, tmp_path: Path) -> None:
     # The packages are those that the other tests use; the long test below installs its own.
     link = Block("sh", "", f"mkdir ~/cli-tutorial; ln -s {packages} ~/cli-tutorial/node_modules\n")
     page = [link if block.text == INSTALL_CLI else block for block in installed(blocks(PAGE))]
-    with reading(ROOT, tmp_path / "home", IMPATIENT) as reader:
+    with reading(ROOT, tmp_path / "home", IMPATIENT | UNCONFINED) as reader:
         follow(page, reader)
 
 
