@@ -16,6 +16,8 @@ from tests.harness import Installation
 
 from bench import (
     catalogue,
+    deploys,
+    gateway,
     load,
     operating,
     publishing,
@@ -85,7 +87,11 @@ def measure(folder: Path, count: int) -> list[Section]:
     read = reads.measure(large.installation, token, large.sample.ids, typical, folder)
     _say("validation and publishes")
     published = publishing.measure(folder)
-    return [read, found, bulk, published, starts]
+    _say("the gateway, beside nginx")
+    passed = gateway.measure(folder)
+    _say("deploys, cold starts and idle services")
+    deployed = deploys.measure(folder)
+    return [read, found, bulk, published, deployed, passed, starts]
 
 
 class Catalogue:

@@ -5,9 +5,11 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +17,19 @@ import uvloop
 from tests.harness import free_port
 
 from bench import load, report
-from bench.report import Section, milliseconds
+from bench.report import Section, megabytes, milliseconds
 from bench.servers import started
 from connectory.gateway.addresses import Addresses
 from connectory.gateway.model import Route
 from connectory.gateway.server import Gateway
 
 ROUNDS = 5
-SECONDS = 2.0
+SECONDS = 1.0
+STREAMS, EVENTS, MESSAGES = 9, 300, 1_000
 OF_NGINX, MORE_SECONDS = 0.35, 0.001
+_PIECES, _PIECE_BYTES = 512, 65_536
+#: Characters of the line that tells the size of a chunk.
+_LONGEST_SIZE = 6
 
 ROUTE = Route(
     application_id="a-1",
@@ -35,10 +41,31 @@ ROUTE = Route(
 APPLICATION = """
 const http = require("http");
 const body = JSON.stringify({ text: "x".repeat(1500) });
-http.createServer((request, response) => {
+const piece = Buffer.alloc(65536, "x");
+function stream(response, left) {
+  while (left-- > 0) {
+    if (!response.write(piece)) return response.once("drain", () => stream(response, left));
+  }
+  response.end();
+}
+function pieces(response, left) {
+  response.write(`${process.hrtime.bigint()}\\n`);
+  if (left > 1) setTimeout(() => pieces(response, left - 1), 2);
+  else response.end();
+}
+const server = http.createServer((request, response) => {
+  if (request.url === "/stream") return stream(response, STREAM);
+  if (request.url === "/stream/pieces") return pieces(response, EVENTS);
   response.writeHead(200, { "Content-Type": "application/json", "Content-Length": body.length });
   response.end(body);
-}).listen(Number(process.argv[2]), "127.0.0.1");
+});
+server.on("upgrade", (request, socket) => {
+  socket.setNoDelay(true);
+  const head = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: echo"];
+  socket.write(head.join("\\r\\n") + "\\r\\n\\r\\n");
+  socket.pipe(socket);
+});
+server.listen(Number(process.argv[2]), "127.0.0.1");
 """
 NGINX = """
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -53,6 +80,13 @@ http {{
     location / {{
       proxy_pass http://application; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
+    }}
+    location /stream {{
+      proxy_pass http://application; proxy_http_version 1.1; proxy_buffering off;
+    }}
+    location /upgrade {{
+      proxy_pass http://application; proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";
     }}
   }}
 }}
@@ -94,7 +128,9 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
     if not node or not nginx:
         raise load.Lacking("node and nginx are needed")
     ports = {name: free_port() for name in ("application", "nginx", "gateway")}
-    (folder / "application.js").write_text(APPLICATION)
+    (folder / "application.js").write_text(
+        APPLICATION.replace("STREAM", str(_PIECES)).replace("EVENTS", str(EVENTS))
+    )
     (folder / "nginx.conf").write_text(
         NGINX.format(folder=folder, application=ports["application"], port=ports["nginx"])
     )
@@ -121,7 +157,7 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
         yield urls
 
 
-def measure(folder: Path, rounds: int = ROUNDS, seconds: float = SECONDS) -> Section:
+def measure(folder: Path, rounds: int = ROUNDS, seconds_each: float = SECONDS) -> Section:
     """Requests a second by turns, and the time of one request at a time."""
     section = Section("The gateway before one Node application")
     target = f"≥ {OF_NGINX}"
@@ -134,21 +170,33 @@ def measure(folder: Path, rounds: int = ROUNDS, seconds: float = SECONDS) -> Sec
                 wrk.requests_per_second(urls[name], script, 1)
             for _ in range(rounds):
                 for name, url in urls.items():
-                    rates[name].append(wrk.requests_per_second(url, script, seconds))
+                    rates[name].append(wrk.requests_per_second(url, script, seconds_each))
             middle = {name: _median_seconds(url) for name, url in urls.items()}
+            streams: dict[str, list[tuple[float, float]]] = {name: [] for name in urls}
+            for _ in range(STREAMS):
+                for name, url in urls.items():
+                    streams[name].append(_stream(url))
+            events = {name: _median_piece(url) for name, url in urls.items()}
+            messages = {name: _median_message(url) for name, url in urls.items()}
     except load.Lacking as why:
         section.lack("requests a second, of nginx's", target, str(why))
         return section
     pairs = zip(rates["gateway"], rates["nginx"], strict=True)
     ratio = load.median([ours / theirs for ours, theirs in pairs])
-    more = middle["gateway"] - middle["nginx"]
     section.judge("requests a second, of nginx's", target, f"{ratio:.2f}", ratio >= OF_NGINX)
-    section.judge(
-        "median of one request at a time, beyond nginx's",
-        f"≤ {milliseconds(MORE_SECONDS)}",
-        milliseconds(more),
-        more <= MORE_SECONDS,
-    )
+    first = {name: load.median([begin for begin, _ in each]) for name, each in streams.items()}
+    for what, seconds in (
+        ("one request at a time", middle),
+        ("a piece of a stream on its way", events),
+        ("a message there and back after an upgrade", messages),
+    ):
+        more = seconds["gateway"] - seconds["nginx"]
+        section.judge(
+            f"median of {what}, beyond nginx's",
+            f"≤ {milliseconds(MORE_SECONDS)}",
+            milliseconds(more),
+            more <= MORE_SECONDS,
+        )
     rows = [("server", "requests a second", "lowest and highest", "median of one at a time")]
     rows += [
         (
@@ -160,14 +208,97 @@ def measure(folder: Path, rounds: int = ROUNDS, seconds: float = SECONDS) -> Sec
         for name, found in rates.items()
     ]
     section.tables.append(
-        (f"{load.CONNECTIONS} connections, {rounds} runs of {seconds:g} s by turns", rows)
+        (f"{load.CONNECTIONS} connections, {rounds} runs of {seconds_each:g} s by turns", rows)
     )
+    size = _PIECES * _PIECE_BYTES
+    rows = [
+        ("server", "a piece", "a message there and back", "first bytes at full speed", "a second")
+    ]
+    rows += [
+        (
+            name,
+            milliseconds(events[name]),
+            milliseconds(messages[name]),
+            milliseconds(first[name]),
+            megabytes(size / load.median([whole for _, whole in streams[name]])),
+        )
+        for name in streams
+    ]
+    title = (
+        f"Medians of {EVENTS} pieces of a stream, {MESSAGES:,} messages after an upgrade, and"
+        f" {STREAMS} streams of {megabytes(size)} as fast as the application sends them"
+    )
+    section.tables.append((title, rows))
     return section
 
 
 def _median_seconds(url: str) -> float:
     with contextlib.closing(load.Client(url)) as client:
         return load.median([client.timed("/")[0] for _ in range(1_000)])
+
+
+def _stream(url: str) -> tuple[float, float]:
+    """The seconds until the first bytes of a stream's body, and until all have come."""
+    with _connected(url) as connection:
+        began = time.perf_counter()
+        connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head = b""
+        while not head.partition(b"\r\n\r\n")[2]:
+            head += connection.recv(262_144)
+        first = time.perf_counter() - began
+        got = len(head)
+        while piece := connection.recv(262_144):
+            got += len(piece)
+        assert got > _PIECES * _PIECE_BYTES, f"{url}: the stream ended after {got} bytes"
+        return first, time.perf_counter() - began
+
+
+def _median_piece(url: str) -> float:
+    """The seconds from the writing of a small piece of a stream until it is read.
+
+    The application writes the time into it, by the clock that both have (CLOCK_MONOTONIC).
+    """
+    with _connected(url) as connection, connection.makefile("rb") as stream:
+        connection.sendall(
+            b"GET /stream/pieces HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        found = [
+            (time.monotonic_ns() - int(line)) / 1e9
+            for line in stream
+            if len(line) > _LONGEST_SIZE and line.strip().isdigit()  # else the head, or a size
+        ]
+    assert len(found) == EVENTS, f"{url}: {len(found)} pieces came"
+    return load.median(found)
+
+
+def _median_message(url: str) -> float:
+    """The seconds that a message takes there and back on a connection that was upgraded."""
+    message = b"x" * 64
+    with _connected(url) as connection:
+        connection.sendall(
+            b"GET /upgrade HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+            b"Upgrade: echo\r\n\r\n"
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += connection.recv(1)
+        assert head.startswith(b"HTTP/1.1 101"), head
+        found = []
+        for _ in range(MESSAGES):
+            began = time.perf_counter()
+            connection.sendall(message)
+            left = len(message)
+            while left:
+                left -= len(connection.recv(left))
+            found.append(time.perf_counter() - began)
+    return load.median(found)
+
+
+def _connected(url: str) -> socket.socket:
+    host, _, port = url.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def main(arguments: list[str]) -> int:

@@ -79,7 +79,7 @@ def _publish_one_by_one(
     repositories: Repositories,
 ) -> None:
     found, answered = [], []
-    with operating.serving(installation) as running, _client(running, credentials) as api:
+    with operating.serving(installation) as running, client(running, credentials) as api:
         staged = _create(api, repositories, "one-by-one")
         for number in range(1, LATENCIES + 1):
             _update(api, staged, {"action": "setDescription", "description": f"Number {number}"})
@@ -120,12 +120,12 @@ def _publish_at_once(
     idle = Installation(
         installation.data, installation.database_url, installation.settings | queueing
     )
-    with operating.serving(idle) as running, _client(running, credentials) as api:
+    with operating.serving(idle) as running, client(running, credentials) as api:
         for number in range(PUBLISHES):
             staged = _create(api, repositories, f"at-once-{number}")
             _update(api, staged, {"action": "publish", "certification": False})
     began = time.perf_counter()
-    with operating.serving(installation) as running, _client(running, credentials) as api:
+    with operating.serving(installation) as running, client(running, credentials) as api:
         _wait(lambda: _total(api) == PUBLISHES + 1, 0.1)
         seconds = time.perf_counter() - began
     rate = PUBLISHES / seconds
@@ -141,7 +141,7 @@ def _publish_at_once(
     )
 
 
-def _client(running: operating.Serving, credentials: Credentials) -> httpx.Client:
+def client(running: operating.Serving, credentials: Credentials) -> httpx.Client:
     headers = {"Authorization": f"Bearer {running.token(credentials)}"}
     return httpx.Client(base_url=running.url, headers=headers, timeout=60)
 

@@ -1,11 +1,18 @@
 """Programs in every way to confine that holds here: those with a hard-coded port, side by side."""
 
 import asyncio
+import contextlib
+import os
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
+from connectory.containment.model import Bounds, Confinement, Network
 from connectory.containment.probe import usable_ways
+from connectory.runtime.health import is_open
+from connectory.runtime.instance import Ports
 from connectory.runtime.model import StartFailed, State
 from connectory.runtime.processes import Processes
 from tests.runtime.plain import program
@@ -98,3 +105,35 @@ def test_a_program_that_does_not_listen_is_not_taken_for_healthy(way, tmp_path, 
             await runtime.close(2.0)
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_who_listens_on_port_8080_of_this_machine_makes_no_program_healthy(way):
+    silent = Confinement(
+        command=("/bin/sleep", "30"),
+        environment={},
+        mounts=(),
+        folder="/tmp",
+        network=Network.PUBLIC,
+        port=Ports().take(),
+        bounds=Bounds(),
+    )
+
+    async def seen(pid: int) -> bool:
+        """Asked without a pause from the first moment on, while the sandbox is being made."""
+        until = time.monotonic() + 0.12
+        while time.monotonic() < until:
+            if await is_open(pid, silent.port):
+                return True
+        return False
+
+    with socket.socket() as other, Path(os.devnull).open("wb") as nowhere:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # then somebody listens there already
+            other.bind(("127.0.0.1", 8080))
+            other.listen()
+        for _ in range(12):
+            contained = way.start(silent, stdout=nowhere, stderr=nowhere)
+            try:
+                assert not asyncio.run(seen(contained.pid))
+            finally:
+                contained.kill()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 
 from connectory.containment.model import APPLICATION_PORT
@@ -39,11 +40,21 @@ def _listens_within(pid: int) -> bool:
     innermost = pid
     while within := children(innermost):
         innermost = within[-1]
-    return innermost != pid and any(
+    # Until its network is made, and for what the forwarder does in between, it has children in this
+    # machine's network, where somebody else may well listen on that port.
+    return _network(innermost) not in (None, _network(os.getpid())) and any(
         local.endswith(f":{APPLICATION_PORT:04X}") and state == _LISTENS
         for table in ("tcp", "tcp6")
         for _, local, _, state, *_ in _rows(Path(f"/proc/{innermost}/net/{table}"))
     )
+
+
+def _network(pid: int) -> str | None:
+    """The network namespace of a process; None where it is over."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")  # noqa: PTH115 - text, and no path
+    except OSError:
+        return None
 
 
 def _rows(table: Path) -> list[list[str]]:
