@@ -1,0 +1,1 @@
+document.getElementById("app").textContent = `Gift cards of ${window.app.entryPointUriPath}`;
