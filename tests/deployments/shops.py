@@ -179,6 +179,18 @@ def opened(
         yield Shop(creator, Platform(installation, server, database, folder))
 
 
+def answers(url: str, seconds: float = 30.0) -> Any:
+    """What an application answers, once it does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            answer = httpx.get(url, timeout=30, trust_env=False)
+            if answer.status_code == 200:
+                return answer.json()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def url_of(deployment: dict[str, Any], name: str = "service") -> str:
     (found,) = (each for each in deployment["applications"] if each["applicationName"] == name)
     return str(found["url"])

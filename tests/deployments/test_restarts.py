@@ -4,7 +4,6 @@ import contextlib
 import random
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +12,8 @@ from msgspec.structs import replace
 from connectory.database.engine import open_database
 from connectory.deployments import store
 from connectory.deployments.restoring import in_use
-from tests.deployments.shops import example, metrics_of, opened, own_installation, url_of
+from tests.deployments.shops import answers, example, metrics_of, opened, own_installation, url_of
+from tests.deployments.traces import all_gone, children_of, command_of
 from tests.harness import Installation
 
 #: What is damaged, as it is kept.
@@ -26,47 +26,6 @@ ROWS = """
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
     return own_installation(tmp_path)
-
-
-def answers(url: str, seconds: float = 30.0) -> Any:
-    """What an application answers, once it does."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            answer = httpx.get(url, timeout=30, trust_env=False)
-            if answer.status_code == 200:
-                return answer.json()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def children_of(pid: int) -> list[int]:
-    """All descendants of a process."""
-    found, waiting = [], [pid]
-    while waiting:
-        parent = waiting.pop()
-        for task in Path(f"/proc/{parent}/task").glob("*"):
-            with contextlib.suppress(OSError):
-                children = [int(each) for each in (task / "children").read_text().split()]
-                found += children
-                waiting += children
-    return found
-
-
-def all_gone(pids: list[int], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(is_running(each) for each in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_what_was_deployed_answers_again_after_a_restart(installation: Installation) -> None:
@@ -134,13 +93,6 @@ def test_a_delete_overtakes_a_deploy_and_nothing_of_it_is_left(installation: Ins
             time.sleep(0.1)
 
 
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
 def test_what_serves_after_a_failed_update_serves_after_a_restart(
     installation: Installation,
 ) -> None:
@@ -183,13 +135,6 @@ def kill_while_deploying(installation: Installation, seconds: float, name: str =
         shop.delete(made["id"])
         started = children_of(server.process.pid)
     assert all_gone(started)
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.4, 1.0])
-def test_a_deploy_goes_on_where_the_server_was_killed(
-    installation: Installation, seconds: float
-) -> None:
-    kill_while_deploying(installation, seconds)
 
 
 @pytest.mark.long
