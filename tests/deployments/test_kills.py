@@ -1,6 +1,7 @@
 """The server is killed at any moment: what was asked for comes about, once, and nothing is left."""
 
 import contextlib
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from tests.deployments.shops import Shop, answers, example, opened, own_installa
 from tests.deployments.traces import (
     all_gone,
     children_of,
+    command_of,
     folders_left,
     listens,
     orphans,
@@ -23,7 +25,7 @@ from tests.deployments.traces import (
 from tests.harness import Installation, Server
 
 #: The tables that have nothing of a Deployment that was deleted.
-TABLES = ("deployments", "releases")
+TABLES = ("deployments", "releases", "log_entries", "log_volumes")
 
 
 @pytest.fixture
@@ -276,7 +278,7 @@ def nodes(server: Server) -> list[int]:
     return [
         pid
         for pid in children_of(server.process.pid)
-        if Path(f"/proc/{pid}/comm").read_text().strip() == "node"
+        if command_of(pid).startswith("node ")
     ]
 
 
@@ -284,3 +286,27 @@ def test_a_server_that_is_killed_in_each_state_loses_and_leaves_nothing(
     installation: Installation,
 ) -> None:
     survive(installation, MOMENTS)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_a_server_that_is_killed_a_hundred_times_loses_and_leaves_nothing(
+    installation: Installation,
+) -> None:
+    seed = random.getrandbits(32)
+    chance = random.Random(seed)
+
+    def late(moment: Callable[[Scene], None], seconds: float) -> Callable[[Scene], None]:
+        """Somewhat after a moment."""
+
+        def later(scene: Scene) -> None:
+            moment(scene)
+            time.sleep(seconds)
+
+        later.__name__ = f"{seconds:.3f} s after {moment.__name__}"
+        return later
+
+    moments = [late(each, chance.uniform(0, 0.4)) for each in MOMENTS * 10]
+    chance.shuffle(moments)
+    with telling(f"seed {seed}"):
+        survive(installation, moments)

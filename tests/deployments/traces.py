@@ -26,9 +26,10 @@ def children_of(pid: int) -> list[int]:
 def own_children(pid: int) -> list[int]:
     """The processes whose parent it is."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            found += [int(each) for each in (task / "children").read_text().split()]
+    with contextlib.suppress(OSError):  # it has ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += [int(each) for each in (task / "children").read_text().split()]
     return found
 
 

@@ -15,7 +15,7 @@ from connectory.containment.first_use import FirstUse
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database, DatabaseUnavailable
-from connectory.deployments import model, restoring
+from connectory.deployments import model, restoring, store
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.programs import Programs
 from connectory.gateway.server import Gateway
@@ -72,6 +72,7 @@ class Running(Struct, frozen=True, kw_only=True):
                 self.programs,
                 self.clock,
             )
+            await asyncio.to_thread(self._forget_gone)
             sweeping = asyncio.create_task(self._sweep_forever(), name="builds")
             try:
                 yield
@@ -101,6 +102,15 @@ class Running(Struct, frozen=True, kw_only=True):
 
     def _sweep(self) -> None:
         self.builds.sweep(restoring.in_use(self.database))
+        self._forget_gone()
+
+    def _forget_gone(self) -> None:
+        """Remove what was logged in the moment in which a Deployment was deleted."""
+        logged = self.logs.deployments()
+        with self.database.read() as connection:  # what is there now was there before it was logged
+            gone = logged - store.ids(connection)
+        for each in sorted(gone):
+            self.forget(each)
 
 
 def refusal_of(

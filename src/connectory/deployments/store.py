@@ -70,6 +70,11 @@ def of_project(connection: Connection, project: str) -> list[Deployment]:
     return [_decoder.decode(text) for text in connection.execute(query).scalars()]
 
 
+def ids(connection: Connection) -> set[str]:
+    """The ids of all Deployments of all Projects."""
+    return set(connection.execute(select(table.c.id)).scalars())
+
+
 def everything(connection: Connection) -> Iterator[tuple[str, Deployment | Damaged]]:
     """All Deployments of all Projects by their ids, and why where one cannot be read."""
     query = select(table.c.id, table.c.document).order_by(table.c.id)

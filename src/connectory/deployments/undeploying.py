@@ -46,6 +46,8 @@ class Undeploying:
             self._hosting.remove([each.id for each in deployment.applications])
             self._hosting.remove(deployment.retired)
             self._end_clients(deployment)
+            # While it can be repeated: who dies after the Deployment is gone leaves nothing.
+            self._forget(deployment.id)
 
             def deleted(connection: Connection) -> None:
                 before = served(store.lock(connection, work.subject), work)
@@ -53,7 +55,6 @@ class Undeploying:
                 store.remove(connection, before.id)
 
             lease.finish(also=deleted)
-            self._forget(deployment.id)
 
     def _end_clients(self, deployment: Deployment) -> None:
         """End all API Clients that were made for it, or may have been."""

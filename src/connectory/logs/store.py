@@ -104,6 +104,11 @@ def last_id(connection: Connection, deployment_id: str) -> int:
     return connection.execute(query).scalar_one() or 0
 
 
+def deployments(connection: Connection) -> set[str]:
+    """The Deployments that have entries, by their ids."""
+    return set(connection.execute(select(volumes.c.deployment_id)).scalars())
+
+
 def size(connection: Connection) -> int:
     """What all entries count for, in bytes."""
     query = select(func.coalesce(func.sum(volumes.c.bytes), 0))
