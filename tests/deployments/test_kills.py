@@ -275,11 +275,7 @@ def check(server: Server, shop: Shop, expected: Expected) -> None:
 
 def nodes(server: Server) -> list[int]:
     """The processes that are applications themselves."""
-    return [
-        pid
-        for pid in children_of(server.process.pid)
-        if command_of(pid).startswith("node ")
-    ]
+    return [pid for pid in children_of(server.process.pid) if command_of(pid).startswith("node ")]
 
 
 def test_a_server_that_is_killed_in_each_state_loses_and_leaves_nothing(
