@@ -426,6 +426,27 @@ def test_a_broken_application_holds_up_no_other(play):
     play(scene)
 
 
+@pytest.mark.parametrize("refused_at", [1, 2])
+def test_one_that_cannot_be_listened_to_is_ended_and_started_again(play, monkeypatch, refused_at):
+    async def scene(stage):
+        loop = asyncio.get_running_loop()
+        connect, asked = loop.connect_read_pipe, []
+
+        async def refusing(*given):
+            asked.append(given)
+            if len(asked) == refused_at:
+                raise RuntimeError("File descriptor 7 is used by transport")
+            return await connect(*given)
+
+        monkeypatch.setattr(loop, "connect_read_pipe", refusing)
+        with pytest.raises(StartFailed, match="File descriptor 7 is used"):
+            await stage.runtime.run(stage.program(), seconds=10)
+        assert stage.plain.running == 0
+        await stage.runtime.run(stage.program(), seconds=10)
+
+    play(scene)
+
+
 def test_what_programs_print_is_handed_on_by_line_and_the_last_may_lack_its_end(play):
     source = """
     process.stdout.write("one\\ntwo\\r\\n\\nthree");

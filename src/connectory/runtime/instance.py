@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from connectory.containment.model import (
     APPLICATION_PORT,
@@ -23,6 +24,8 @@ from connectory.containment.model import (
 from connectory.runtime.health import LOOPBACK
 from connectory.runtime.lines import Lines
 from connectory.runtime.model import Output, Program, StartFailed
+
+log = logging.getLogger(__name__)
 
 #: Ports of loopback that lead to programs; below those that systems give to outgoing connections.
 PORTS = range(30_000, 32_768)
@@ -125,9 +128,17 @@ class Instance:
             surroundings.ports.give_back(instance.address[1])
             raise StartFailed(f"{program.application} could not be started: {error}") from None
         instance._contained = contained
-        instance._watch(contained)
-        for name, pipe in zip(("stdout", "stderr"), pipes, strict=True):
-            await instance._listen(name, pipe)
+        files = [os.fdopen(pipe, "rb", buffering=0) for pipe in pipes]
+        try:
+            instance._watch(contained)
+            for name, file in zip(("stdout", "stderr"), files, strict=True):
+                await instance._listen(name, file)
+        except (OSError, RuntimeError) as error:  # of the event loop
+            log.warning("%s is not listened to: %r", program.application_id, error)
+            await instance.stop(0)
+            for file in files[len(instance._lines) :]:  # the others were closed with their streams
+                file.close()
+            raise StartFailed(f"{program.application} could not be started: {error}") from None
         return instance
 
     def failure(self, what: str) -> StartFailed:
@@ -180,8 +191,12 @@ class Instance:
         if sys.platform == "linux":
             with contextlib.suppress(OSError):
                 descriptor = os.pidfd_open(contained.pid)
-                loop.add_reader(descriptor, self._noticed, contained, descriptor)
-                return
+                try:
+                    loop.add_reader(descriptor, self._noticed, contained, descriptor)
+                except (OSError, RuntimeError):  # the event loop still knows it as another's
+                    os.close(descriptor)
+                else:
+                    return
         self._polling = loop.create_task(self._poll(contained))
 
     def _noticed(self, contained: Contained, descriptor: int) -> None:
@@ -199,15 +214,13 @@ class Instance:
         if not self.ended.done():
             self.ended.set_result(None)
 
-    async def _listen(self, name: str, pipe: int) -> None:
+    async def _listen(self, name: str, pipe: IO[bytes]) -> None:
         def take(line: bytes) -> None:
             self._tail.append(line)
             self._surroundings.output(self.program, name, line)
 
         lines = Lines(take, self._surroundings.clock)
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: lines, os.fdopen(pipe, "rb", buffering=0)
-        )
+        await asyncio.get_running_loop().connect_read_pipe(lambda: lines, pipe)
         self._lines.append(lines)
 
 
