@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from connectory.containment.probe import find_containment
+from connectory.runtime.instance import PORTS
 from tests.containment.conftest import own_addresses, processes_with
 from tests.deployments.shops import Shop, url_of
 from tests.staging.conftest import Platform
@@ -222,14 +223,16 @@ def test_it_reaches_no_port_of_the_server_of_the_gateway_or_of_a_neighbour(
     hostile: Hostile,
 ) -> None:
     urls = [httpx.URL(hostile.shop.platform.server.url), httpx.URL(url_of(hostile.neighbour))]
-    known = {each for each in listeners() if reaches(*each)}
-    # The neighbour's application has a port of its own, behind the gateway's.
-    assert {(url.host, url.port) for url in urls} < known
-    ports = {port for _, port in known if port != OWN_PORT}
+    known = {(url.host, url.port or 80) for url in urls}
+    # Each application has a port of its own, behind the gateway's.
+    known |= {each for each in listeners() if each[1] in PORTS and reaches(*each)}
+    assert len(known) > len(urls)
+    assert all(reaches(*each) for each in known)
+    ports = {port for _, port in known}
     hosts = ["127.0.0.1", "::1", *own_addresses()]
     elsewhere = ["169.254.169.254", "10.0.0.1", "192.168.0.1"]
     addresses = [
-        *(each for each in known if each[1] != OWN_PORT),
+        *known,
         *((host, port) for host in hosts for port in ports),
         *((host, 80) for host in elsewhere),
     ]

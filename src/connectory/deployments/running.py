@@ -72,7 +72,6 @@ class Running(Struct, frozen=True, kw_only=True):
                 self.programs,
                 self.clock,
             )
-            await asyncio.to_thread(self._forget_gone)
             sweeping = asyncio.create_task(self._sweep_forever(), name="builds")
             try:
                 yield
@@ -93,12 +92,13 @@ class Running(Struct, frozen=True, kw_only=True):
         self.hosting.wait(self.logs.remove(deployment_id))
 
     async def _sweep_forever(self) -> None:
+        """Remove what is in nobody's use: what a crash left at once, the rest now and then."""
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
             try:
                 await asyncio.to_thread(self._sweep)
             except (DatabaseUnavailable, OSError) as error:
                 log.warning("what was built was not swept: %s", error)
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     def _sweep(self) -> None:
         self.builds.sweep(restoring.in_use(self.database))
