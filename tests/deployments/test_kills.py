@@ -1,7 +1,6 @@
 """The server is killed at any moment: what was asked for comes about, once, and nothing is left."""
 
 import contextlib
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -282,27 +281,3 @@ def test_a_server_that_is_killed_in_each_state_loses_and_leaves_nothing(
     installation: Installation,
 ) -> None:
     survive(installation, MOMENTS)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1200)
-def test_a_server_that_is_killed_a_hundred_times_loses_and_leaves_nothing(
-    installation: Installation,
-) -> None:
-    seed = random.getrandbits(32)
-    chance = random.Random(seed)
-
-    def late(moment: Callable[[Scene], None], seconds: float) -> Callable[[Scene], None]:
-        """Somewhat after a moment."""
-
-        def later(scene: Scene) -> None:
-            moment(scene)
-            time.sleep(seconds)
-
-        later.__name__ = f"{seconds:.3f} s after {moment.__name__}"
-        return later
-
-    moments = [late(each, chance.uniform(0, 0.4)) for each in MOMENTS * 10]
-    chance.shuffle(moments)
-    with telling(f"seed {seed}"):
-        survive(installation, moments)
