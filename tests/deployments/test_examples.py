@@ -1,6 +1,7 @@
 """The life of each example that can be deployed: deployed, called, logged, redeployed, deleted."""
 
 import contextlib
+import time
 from typing import Any
 
 import httpx
@@ -43,10 +44,10 @@ def status(deployment: dict[str, Any]) -> int:
 def test_its_whole_life(shop: Shop, name: str) -> None:
     found = shop.deployed(shop.published(example(name), name=name))
     assert status(found) == EXAMPLES[name]
-    logged = shop.logged(found["id"], '"GET"')
-    assert any(
-        each["type"] == "HTTP_REQUEST" and each["applicationName"] == "service" for each in logged
-    )
+    deadline = time.monotonic() + shop.seconds
+    while not any(each["type"] == "HTTP_REQUEST" for each in shop.logs(found["id"])):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     again = shop.redeploy(found["id"])
     assert again["status"] == "Deployed", again["details"]
     assert url_of(again) == url_of(found)
