@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from connectory.runtime.model import HealthCheck, StartFailed, State
 from connectory.runtime.processes import STANDINGS, Processes
@@ -81,7 +82,7 @@ def alive(group: int) -> list[str]:
 def play(tmp_path, node):
     """Run a scene on a stage; afterwards no process is left, nor a descriptor."""
 
-    def run(scene, **options):
+    def run(scene, *, loop=asyncio.new_event_loop, **options):
         async def main():
             stage = Stage(tmp_path, node, **options)
             try:
@@ -92,7 +93,8 @@ def play(tmp_path, node):
             await asyncio.sleep(0)
 
         before = descriptors()
-        asyncio.run(asyncio.wait_for(main(), 60))
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(asyncio.wait_for(main(), 60))
         assert descriptors() <= before
 
     return run
@@ -424,6 +426,28 @@ def test_a_broken_application_holds_up_no_other(play):
         assert {type(each) for each in ended} == {StartFailed}
 
     play(scene)
+
+
+def test_no_descriptor_is_closed_twice_since_another_thread_may_have_it_by_then(play, monkeypatch):
+    """uvloop closes a pipe's descriptor, and after it the file that it was given."""
+    files = []
+
+    async def scene(stage):
+        loop = asyncio.get_running_loop()
+        connect = loop.connect_read_pipe
+
+        async def recording(protocol, file):
+            files.append(file)
+            return await connect(protocol, file)
+
+        monkeypatch.setattr(loop, "connect_read_pipe", recording)
+        await stage.runtime.run(stage.program(), seconds=10)
+
+    uvloop.run(asyncio.sleep(0))  # its first one opens two for as long as the process lives
+    play(scene, loop=uvloop.new_event_loop)
+    assert [file.closefd for file in files] == [False, False]
+    play(scene)
+    assert [file.closefd for file in files[2:]] == [True, True]
 
 
 @pytest.mark.parametrize("refused_at", [1, 2])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from connectory.containment.model import (
     APPLICATION_PORT,
@@ -128,16 +128,16 @@ class Instance:
             surroundings.ports.give_back(instance.address[1])
             raise StartFailed(f"{program.application} could not be started: {error}") from None
         instance._contained = contained
-        files = [os.fdopen(pipe, "rb", buffering=0) for pipe in pipes]
+        waiting = [*pipes]
         try:
             instance._watch(contained)
-            for name, file in zip(("stdout", "stderr"), files, strict=True):
-                await instance._listen(name, file)
+            for name in ("stdout", "stderr"):
+                await instance._listen(name, waiting.pop(0))
         except (OSError, RuntimeError) as error:  # of the event loop
             log.warning("%s is not listened to: %r", program.application_id, error)
+            for each in waiting:
+                os.close(each)
             await instance.stop(0)
-            for file in files[len(instance._lines) :]:  # the others were closed with their streams
-                file.close()
             raise StartFailed(f"{program.application} could not be started: {error}") from None
         return instance
 
@@ -214,13 +214,24 @@ class Instance:
         if not self.ended.done():
             self.ended.set_result(None)
 
-    async def _listen(self, name: str, pipe: IO[bytes]) -> None:
+    async def _listen(self, name: str, pipe: int) -> None:
+        """Hear what comes by a pipe, which is closed when it has ended."""
+
         def take(line: bytes) -> None:
             self._tail.append(line)
             self._surroundings.output(self.program, name, line)
 
+        loop = asyncio.get_running_loop()
         lines = Lines(take, self._surroundings.clock)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: lines, pipe)
+        # uvloop closes the descriptor, and then the file: by then another thread may have been
+        # given the same number, and would lose its pipe, its socket or its database.
+        closes = isinstance(loop, asyncio.BaseEventLoop)
+        file = os.fdopen(pipe, "rb", buffering=0, closefd=closes)
+        try:
+            await loop.connect_read_pipe(lambda: lines, file)
+        except BaseException:
+            file.close()
+            raise
         self._lines.append(lines)
 
 
