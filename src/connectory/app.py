@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from connectory import __version__
 from connectory.building.first_use import FirstUse as FirstBuild
-from connectory.building.model import Builder
+from connectory.building.model import FOLDER, Builder
 from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.containment.first_use import FirstUse
@@ -142,14 +142,7 @@ def compose(
         *specification_endpoints.endpoints(),
         *operations_endpoints.endpoints(
             readiness,
-            Metrics(
-                measures,
-                (
-                    *_gauges(catalogue, database, worker),
-                    *measuring.gauges(running.runtime, running.logs),
-                ),
-                (*_counters(catalogue), *measuring.counters(outcomes, running.logs)),
-            ),
+            _metrics(measures, catalogue, database, worker, running=running, outcomes=outcomes),
         ),
         *more,
     ]
@@ -260,7 +253,7 @@ def _running(
         ),
     )
     containment = FirstUse(lambda: _found_containment(settings))
-    builds = FirstBuild(lambda: _made_builder(settings, containment))
+    builds = FirstBuild(settings.data / FOLDER, lambda: _made_builder(settings, containment))
     runtime = Processes(
         containment,
         output=logs.output,
@@ -322,6 +315,25 @@ def _worker(
             kept_days=settings.work_kept_days,
         ),
         is_alone=is_served_by_one,
+    )
+
+
+def _metrics(
+    measures: Measures,
+    catalogue: Catalogue,
+    database: Database,
+    worker: Worker,
+    *,
+    running: Running,
+    outcomes: Outcomes,
+) -> Metrics:
+    return Metrics(
+        measures,
+        (
+            *_gauges(catalogue, database, worker),
+            *measuring.gauges(running.runtime, running.logs),
+        ),
+        (*_counters(catalogue), *measuring.counters(outcomes, running.logs)),
     )
 
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from connectory.building.durable import sync_filesystem
+from connectory.building.first_use import FirstUse
 from connectory.building.store import Store
 from tests.building.conftest import SERVER, Bench, package
 from tests.conftest import ROOT
@@ -77,6 +78,32 @@ def test_packages_go_too_but_not_while_a_build_has_them(tmp_path):
         assert (packages / "file").exists()
     store.sweep(set(), 0, spared=0)
     assert not packages.exists()
+
+
+def test_what_a_crash_left_beside_packages_is_swept_unless_a_build_has_them(tmp_path):
+    store = Store(tmp_path)
+    with store.packages("origin", nothing) as packages:
+        (packages / "yarn").mkdir()
+        (packages / "part-left").mkdir()
+        store.sweep(set(), 2**30, spared=60)
+        assert len(list(packages.iterdir())) == 2
+    store.sweep(set(), 2**30, spared=60)
+    assert [each.name for each in packages.iterdir()] == ["yarn"]
+
+
+def test_where_nothing_was_built_a_sweep_makes_no_builder(bench, tmp_path):
+    folder, made = tmp_path / "nothing-yet", []
+
+    def make():
+        made.append("builder")
+        return bench.builds
+
+    builder = FirstUse(folder, make)
+    builder.sweep(set())
+    assert made == []
+    folder.mkdir()
+    builder.sweep(set())
+    assert made == ["builder"]
 
 
 def test_an_artifact_in_the_making_is_not_swept(tmp_path):

@@ -12,7 +12,18 @@ from msgspec.structs import replace
 from connectory.database.engine import open_database
 from connectory.deployments import store
 from connectory.deployments.restoring import in_use
-from tests.deployments.shops import answers, example, metrics_of, opened, own_installation, url_of
+from connectory.kernel.clock import system_clock
+from connectory.logs import store as logs
+from connectory.logs.model import text_entry
+from tests.deployments.shops import (
+    Shop,
+    answers,
+    example,
+    metrics_of,
+    opened,
+    own_installation,
+    url_of,
+)
 from tests.deployments.traces import all_gone, children_of, command_of
 from tests.harness import Installation
 
@@ -42,6 +53,35 @@ def test_what_was_deployed_answers_again_after_a_restart(installation: Installat
         shop.delete(found["id"])
         started = children_of(server.process.pid)
     assert all_gone(started)
+
+
+def test_what_a_crash_left_of_builds_and_logs_is_removed_at_the_next_start(
+    installation: Installation,
+) -> None:
+    with installation.serving() as server, opened(installation, server) as shop:
+        found = shop.deployed(shop.published(example("hard-coded-port")))
+    (made,) = (installation.data / "builds" / "artifacts").glob("*/made")
+    part = made.with_name("part-left")
+    part.mkdir()
+    late = text_entry("gone", "service", "a last word", at=system_clock())
+    with (
+        contextlib.closing(open_database("", installation.data)) as database,
+        database.write() as connection,
+    ):
+        logs.append(connection, [late])
+    with installation.serving() as server, opened(installation, server) as shop:
+        deadline = time.monotonic() + 60
+        while part.exists() or "gone" in logged(shop):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert logged(shop) == {found["id"]}
+        assert answers(url_of(found))["greeting"] == "Hello"
+
+
+def logged(shop: Shop) -> set[str]:
+    """The Deployments that something is logged of."""
+    with shop.platform.database.read() as connection:
+        return logs.deployments(connection)
 
 
 def test_what_cannot_be_read_keeps_nothing_else_from_coming_back_after_a_crash(

@@ -2,14 +2,19 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from connectory.building.model import Artifact, Builder, Plan, Step
 
 
 class FirstUse:
-    """A `Builder` that `make` makes when it is needed first; in any thread."""
+    """A `Builder` that `make` makes when it is needed first; in any thread.
 
-    def __init__(self, make: Callable[[], Builder]) -> None:
+    `folder` is where it keeps all, which is not there before something was built.
+    """
+
+    def __init__(self, folder: Path, make: Callable[[], Builder]) -> None:
+        self._folder = folder
         self._make = make
         self._lock = threading.Lock()
         self._made: Builder | None = None
@@ -30,8 +35,9 @@ class FirstUse:
         return self._builder().use(artifact)
 
     def sweep(self, in_use: set[str]) -> None:
-        """As `Builder` says."""
-        self._builder().sweep(in_use)
+        """As `Builder` says; where nothing was ever built, there is nothing to do."""
+        if self._folder.is_dir():
+            self._builder().sweep(in_use)
 
     def _builder(self) -> Builder:
         with self._lock:

@@ -3,7 +3,7 @@
 npm is the machine's. Yarn and pnpm are asked for by `packageManager`, else by what their lock file
 is written in. The machine's own is taken where it is such a version; else npm installs that version
 from the registry, once for all builds. Nothing of a tree runs or is read then, so what is installed
-can be shared (docs/decisions/0019-builds.md).
+can be shared (docs/decisions/0025-yarn-and-pnpm.md).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from connectory.building.processes import Ended, run
 from connectory.building.project import Project, Refused
 from connectory.building.ranges import Range, parse_range, parse_version
 from connectory.building.registry import Registry, npm_environment
-from connectory.building.store import Store, remove
+from connectory.building.store import PART, Store, remove
 from connectory.building.toolchains import Node, Toolchains, folders_of
 from connectory.building.words import how_it_ended, why_not_installed
 from connectory.containment.model import Bounds, Confinement, Containment, Mount, Network
@@ -204,7 +204,7 @@ class Installing(Struct, frozen=True, kw_only=True):
             )
 
     def _install(self, manager: Manager, node: Node, package: str, tool: Path) -> None:
-        part = Path(tempfile.mkdtemp(prefix="part-", dir=tool.parent))
+        part = Path(tempfile.mkdtemp(prefix=PART, dir=tool.parent))
         try:
             home, made = part / "home", part / "made"
             for each in (home, made):
@@ -218,8 +218,11 @@ class Installing(Struct, frozen=True, kw_only=True):
                     f"{manager.asked}, and {package} could not be installed on this machine"
                     f"{f': {why}' if why else ''}\n{how_it_ended(ended)}",
                 )
-            with contextlib.suppress(FileExistsError, OSError):
-                made.rename(tool)  # another build was perhaps faster
+            try:
+                made.rename(tool)
+            except OSError:
+                if not tool.exists():  # or another build was faster
+                    raise
         finally:
             remove(part)
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from connectory.contract.scalars import ApplicationType
 from connectory.contract.staged import ReportEntryType
+
+#: Where builds keep all, in the data folder.
+FOLDER: Final = "builds"
 
 
 class Plan(Struct, frozen=True, kw_only=True):

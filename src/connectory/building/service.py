@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from connectory.building.kept import TooMuch, make_plain
 from connectory.building.managers import Installing, Manager
-from connectory.building.model import Artifact, BuildFailed, Plan, Step
+from connectory.building.model import FOLDER, Artifact, BuildFailed, Plan, Step
 from connectory.building.project import Refused
 from connectory.building.recipe import Recipe, Tell
 from connectory.building.registry import Registry, read_registry
@@ -74,7 +74,7 @@ class Builds:
     ) -> "Builds":
         """The builder that the settings describe; `environment` is the server's own."""
         return cls(
-            (settings.data / "builds").absolute(),
+            (settings.data / FOLDER).absolute(),
             containment,
             Toolchains(environment.get("PATH", ""), settings.node_versions_folder),
             lambda: read_registry(settings.npm_config, environment),

@@ -2,7 +2,7 @@
 
     artifacts/ID/made/        an artifact with its `artifact.json`, complete from its first moment
     artifacts/ID/part-…/      one in the making, or what a crash left of it
-    packages/KEY/made/        packages that builds of one origin fetched
+    packages/KEY/made/        packages that builds of one origin fetched, or a Yarn or a pnpm
 
 Whoever makes or uses one holds a lock on its folder, which ends with the process; so nothing has to
 be mended after a crash: a part is made anew, and one that nobody holds is swept.
@@ -27,6 +27,8 @@ from connectory.kernel.locks import locked, locked_at_once
 
 _POLL_SECONDS: Final = 0.05
 _MADE: Final = "made"
+#: How the name of what is in the making begins; the rest is made up.
+PART: Final = "part-"
 _SIZE: Final = "size"
 #: Builds that go beyond have no good reason; Python and the kernel have limits near.
 _LONGEST_PATH: Final = 3_000
@@ -76,7 +78,7 @@ class Store:
                 return
             for left in entry.iterdir():
                 remove(left)
-            part = Path(tempfile.mkdtemp(prefix="part-", dir=entry))
+            part = Path(tempfile.mkdtemp(prefix=PART, dir=entry))
             try:
                 yield part
             finally:
@@ -132,13 +134,15 @@ class Store:
                 total -= entry.size
 
     def _sweep_parts(self, entry: Entry) -> None:
-        if not entry.is_artifact or len(list(entry.folder.iterdir())) == 1:
-            return
-        with locked_at_once(entry.folder) as ours:
-            if ours:
-                for each in entry.folder.iterdir():
-                    if each.name != _MADE:
-                        remove(each)
+        def parts() -> list[Path]:
+            if entry.is_artifact:
+                return [each for each in entry.folder.iterdir() if each.name != _MADE]
+            return list((entry.folder / _MADE).glob(f"{PART}*"))
+
+        if parts():
+            with locked_at_once(entry.folder) as ours:
+                for each in parts() if ours else []:
+                    remove(each)
 
     def _entries(self) -> Iterator[Entry]:
         for folder in (self._artifacts, self._packages):
@@ -222,6 +226,6 @@ def _remove_unused(folder: Path) -> bool:
             made = folder / _MADE
             if made.exists():
                 # Under another name first: nobody finds half an artifact.
-                made.rename(folder / "part-gone")
+                made.rename(folder / f"{PART}gone")
             remove(folder)
     return ours

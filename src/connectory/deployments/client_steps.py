@@ -51,13 +51,17 @@ class ClientStep:
         elif before.scopes is None:
             lease.advance(step, also=lambda connection: self._keep(connection, lease.work, None))
         else:
-            self._make(lease, step, place, before.scopes)
+            self._make(lease, step, place, before.project, before.scopes)
 
-    def _make(self, lease: Lease, step: str, place: ApiClients, scopes: tuple[str, ...]) -> None:
+    def _make(
+        self, lease: Lease, step: str, place: ApiClients, project: str, scopes: tuple[str, ...]
+    ) -> None:
         work = lease.work
-        asked = self._asked(work) if place.asks else None
-        project = self._ended_before(work, place, asked)
-        lease.check()
+        asked = None
+        if place.asks:
+            asked = self._asked(work)
+            self._end_earlier(work, place, asked)
+            lease.check()
         try:
             made = place.make(project, scopes, asked.name if asked else "")
         except ApiClientError as error:
@@ -90,21 +94,20 @@ class ClientStep:
             store.save(connection, replace(before, asked_clients=(*before.asked_clients, asked)))
         return asked
 
-    def _ended_before(self, work: Work, place: ApiClients, asked: AskedClient | None) -> str:
-        """End what earlier attempts of this request have left behind; whose Project it is."""
+    def _end_earlier(self, work: Work, place: ApiClients, asked: AskedClient) -> None:
+        """End what earlier attempts of this request have left behind."""
         with self._database.read() as connection:
             before = served(store.with_id(connection, work.subject), work)
         left = [
             each
             for each in before.asked_clients
-            if asked is not None and each.request == asked.request and each.name != asked.name
+            if each.request == asked.request and each.name != asked.name
         ]
         now = self._clock()
         for each in left:
             place.end_named(before.project, each.name)
         if left:
             self._drop(work, {each.name for each in left if each.at + SETTLED <= now})
-        return before.project
 
     def _drop(self, work: Work, names: set[str]) -> None:
         with self._database.write() as connection:
