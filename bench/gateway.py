@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import uvloop
@@ -184,7 +184,6 @@ def measure(folder: Path, rounds: int = ROUNDS, seconds_each: float = SECONDS) -
     pairs = zip(rates["gateway"], rates["nginx"], strict=True)
     ratio = load.median([ours / theirs for ours, theirs in pairs])
     section.judge("requests a second, of nginx's", target, f"{ratio:.2f}", ratio >= OF_NGINX)
-    first = {name: load.median([begin for begin, _ in each]) for name, each in streams.items()}
     for what, seconds in (
         ("one request at a time", middle),
         ("a piece of a stream on its way", events),
@@ -197,8 +196,22 @@ def measure(folder: Path, rounds: int = ROUNDS, seconds_each: float = SECONDS) -
             milliseconds(more),
             more <= MORE_SECONDS,
         )
+    title = f"{load.CONNECTIONS} connections, {rounds} runs of {seconds_each:g} s by turns"
+    section.tables.append((title, _rates(rates, middle)))
+    size = megabytes(_PIECES * _PIECE_BYTES)
+    title = (
+        f"Medians of {EVENTS} pieces of a stream, {MESSAGES:,} messages after an upgrade, and"
+        f" {STREAMS} streams of {size} as fast as the application sends them"
+    )
+    section.tables.append((title, _streamed(streams, events, messages)))
+    return section
+
+
+def _rates(
+    rates: Mapping[str, Sequence[float]], middle: Mapping[str, float]
+) -> list[tuple[str, ...]]:
     rows = [("server", "requests a second", "lowest and highest", "median of one at a time")]
-    rows += [
+    return rows + [
         (
             name,
             f"{load.median(found):,.0f}",
@@ -207,29 +220,27 @@ def measure(folder: Path, rounds: int = ROUNDS, seconds_each: float = SECONDS) -
         )
         for name, found in rates.items()
     ]
-    section.tables.append(
-        (f"{load.CONNECTIONS} connections, {rounds} runs of {seconds_each:g} s by turns", rows)
-    )
+
+
+def _streamed(
+    streams: Mapping[str, Sequence[tuple[float, float]]],
+    events: Mapping[str, float],
+    messages: Mapping[str, float],
+) -> list[tuple[str, ...]]:
     size = _PIECES * _PIECE_BYTES
     rows = [
         ("server", "a piece", "a message there and back", "first bytes at full speed", "a second")
     ]
-    rows += [
+    return rows + [
         (
             name,
             milliseconds(events[name]),
             milliseconds(messages[name]),
-            milliseconds(first[name]),
-            megabytes(size / load.median([whole for _, whole in streams[name]])),
+            milliseconds(load.median([begin for begin, _ in found])),
+            megabytes(size / load.median([whole for _, whole in found])),
         )
-        for name in streams
+        for name, found in streams.items()
     ]
-    title = (
-        f"Medians of {EVENTS} pieces of a stream, {MESSAGES:,} messages after an upgrade, and"
-        f" {STREAMS} streams of {megabytes(size)} as fast as the application sends them"
-    )
-    section.tables.append((title, rows))
-    return section
 
 
 def _median_seconds(url: str) -> float:
