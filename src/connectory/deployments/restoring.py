@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 
+from sqlalchemy import Connection
+
 from connectory.building.model import Builder
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
@@ -43,16 +45,15 @@ def restore(
             tell(database, deployment.id, entry)
 
 
-def in_use(database: Database) -> set[str]:
+def in_use(connection: Connection) -> set[str]:
     """The artifacts that releases in use were built into; of what cannot be read, all there are."""
     found: set[str] = set()
-    with database.read() as connection:
-        for id_, deployment in store.everything(connection):
-            releases = store.releases_of(connection, id_)
-            if isinstance(deployment, Deployment):
-                used = {deployment.release, deployment.releases}
-                releases = [each for each in releases if each.number in used]
-            found.update(artifact for each in releases for artifact in each.artifacts.values())
+    for id_, deployment in store.everything(connection):
+        releases = store.releases_of(connection, id_)
+        if isinstance(deployment, Deployment):
+            used = {deployment.release, deployment.releases}
+            releases = [each for each in releases if each.number in used]
+        found.update(artifact for each in releases for artifact in each.artifacts.values())
     return found
 
 

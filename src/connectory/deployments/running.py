@@ -95,22 +95,21 @@ class Running(Struct, frozen=True, kw_only=True):
         """Remove what is in nobody's use: what a crash left at once, the rest now and then."""
         while True:
             try:
-                await asyncio.to_thread(self._sweep)
+                await self._sweep()
             except (DatabaseUnavailable, OSError) as error:
-                log.warning("what was built was not swept: %s", error)
+                log.warning("what is in nobody's use was not removed: %s", error)
             await asyncio.sleep(_SWEEP_SECONDS)
 
-    def _sweep(self) -> None:
-        self.builds.sweep(restoring.in_use(self.database))
-        self._forget_gone()
-
-    def _forget_gone(self) -> None:
-        """Remove what was logged in the moment in which a Deployment was deleted."""
-        logged = self.logs.deployments()
-        with self.database.read() as connection:  # what is there now was there before it was logged
-            gone = logged - store.ids(connection)
+    async def _sweep(self) -> None:
+        # Not in a thread of the event loop's: a database that hangs would keep a server alive.
+        used = await self.database.reading(restoring.in_use)
+        await asyncio.to_thread(self.builds.sweep, used)
+        # Some may be logged in the moment in which a Deployment is deleted.
+        logged = await self.logs.deployments()
+        # What is there now was there before it was logged.
+        gone = logged - await self.database.reading(store.ids)
         for each in sorted(gone):
-            self.forget(each)
+            await self.logs.remove(each)
 
 
 def refusal_of(

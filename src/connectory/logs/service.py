@@ -202,10 +202,9 @@ class Logs:
             if len(found) < _FOLLOW_ENTRIES:
                 await asyncio.sleep(FOLLOW_SECONDS)
 
-    def deployments(self) -> set[str]:
+    async def deployments(self) -> set[str]:
         """The Deployments that something is logged of, by their ids, those that are gone too."""
-        with self._database.read() as connection:
-            return store.deployments(connection)
+        return await self._database.reading(store.deployments)
 
     async def remove(self, deployment_id: str) -> None:
         """Remove all of a Deployment, which was deleted: nobody could ask for it any more."""
