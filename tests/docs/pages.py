@@ -7,12 +7,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 
-_BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"(?:^<!-- ([^\n]*) -->\n\n)?^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: `sh` is for a reader to run as it stands, `console` and `text` are shown."""
+    """A fenced block: `sh` is for a reader to run as it stands, `console` and `text` are shown.
+
+    What is said of it stands behind the language where the site knows that word (`title`), else in
+    a comment before it, which nobody sees.
+    """
 
     language: str
     attributes: str
@@ -21,7 +27,10 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
-    return [Block(*found) for found in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return [
+        Block(language, f"{said} {known}".strip(), text)
+        for said, language, known, text in _BLOCK.findall(page.read_text(encoding="utf-8"))
+    ]
 
 
 def sections(page: Path) -> dict[str, str]:
