@@ -41,6 +41,9 @@ from connectory.kernel.clock import Clock
 from connectory.logs.endpoints import log_endpoints
 from connectory.logs.service import Bounds as LogBounds
 from connectory.logs.service import Logs
+from connectory.messages import endpoints as message_endpoints
+from connectory.messages import measuring as message_measuring
+from connectory.messages.service import Messages
 from connectory.operations import endpoints as operations_endpoints
 from connectory.operations.metrics import Metrics, Reading
 from connectory.operations.readiness import Readiness
@@ -74,6 +77,7 @@ class Node:
     staging: Staging
     worker: Worker
     running: Running
+    messages: Messages
     readiness: Readiness
     endpoints: Sequence[Endpoint]
     application: server.Asgi
@@ -107,11 +111,26 @@ def compose(
     running = _running(settings, database, clock, key_ring)
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     handlers = _checking(settings, running, sources, follower, refusal)
+    messages = Messages(
+        database,
+        clock,
+        running.gateway,
+        kept_days=settings.messages_kept_days,
+        dead_kept_days=settings.dead_letters_kept_days,
+        acknowledged_kept=settings.messages_acknowledged_kept,
+    )
     outcomes = Outcomes()
     turns = Turns(settings.deploys_per_project)
     if hosts:
         handlers |= deploying(
-            settings, running, sources, key_ring, refusal=refusal, turns=turns, outcomes=outcomes
+            settings,
+            running,
+            sources,
+            key_ring,
+            refusal=refusal,
+            turns=turns,
+            outcomes=outcomes,
+            listeners=(messages,),
         )
     worker = _worker(settings, database, clock, handlers)
     staging = Staging(
@@ -138,11 +157,20 @@ def compose(
         *certification_endpoints.endpoints(certifications),
         *deployment_endpoints.endpoints(deployments),
         *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
+        *message_endpoints.endpoints(messages, deployments),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
         *operations_endpoints.endpoints(
             readiness,
-            _metrics(measures, catalogue, database, worker, running=running, outcomes=outcomes),
+            _metrics(
+                measures,
+                catalogue,
+                database,
+                worker,
+                running=running,
+                outcomes=outcomes,
+                messages=messages,
+            ),
         ),
         *more,
     ]
@@ -157,6 +185,7 @@ def compose(
         staging=staging,
         worker=worker,
         running=running,
+        messages=messages,
         readiness=readiness,
         endpoints=endpoints,
         application=_with_cors(
@@ -183,6 +212,7 @@ async def serve(
     async with (
         node.follower.following(),
         node.running.running(settings.drain_seconds),
+        node.messages.delivering(settings.drain_seconds),
         node.worker.working(settings.drain_seconds),
     ):
         background = (
@@ -326,14 +356,20 @@ def _metrics(
     *,
     running: Running,
     outcomes: Outcomes,
+    messages: Messages,
 ) -> Metrics:
     return Metrics(
         measures,
         (
             *_gauges(catalogue, database, worker),
             *measuring.gauges(running.runtime, running.logs),
+            *message_measuring.gauges(messages),
         ),
-        (*_counters(catalogue), *measuring.counters(outcomes, running.logs)),
+        (
+            *_counters(catalogue),
+            *measuring.counters(outcomes, running.logs),
+            *message_measuring.counters(messages),
+        ),
     )
 
 

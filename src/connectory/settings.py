@@ -347,6 +347,20 @@ class Settings:
         " client_secret; others may not read it. Empty, and for Projects that it has not: they are"
         " Connectory's own.",
     )
+    messages_kept_days: int = _setting(
+        7,
+        _whole_number(1),
+        "How many days a message is sent to an event application that does not acknowledge it;"
+        " after that it is a dead letter.",
+    )
+    dead_letters_kept_days: int = _setting(
+        30, _whole_number(1), "How many days dead letters are kept to be replayed."
+    )
+    messages_acknowledged_kept: int = _setting(
+        1_000,
+        _whole_number(0),
+        "How many of the messages to each Deployment that were acknowledged can still be seen.",
+    )
     logs_kept_days: int = _setting(
         30, _whole_number(1), "How many days the logs of Deployments are kept."
     )

@@ -3,6 +3,7 @@
 from connectory.catalogue.importing import ImportFault
 from connectory.cli.api import ApiFault
 from connectory.cli.deployments import DeploymentFault
+from connectory.cli.messages import MessageFault
 from connectory.contract.errors import ApiError
 from connectory.database.backup import BackupError
 from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
@@ -31,6 +32,7 @@ EXPECTED = (
     DeploymentFault,
     IdentityError,
     ImportFault,
+    MessageFault,
     OSError,
     PolicyError,
     SchemaMismatch,

@@ -34,6 +34,12 @@ COMMANDS = {
         "deployment",
         "Deploy Connectors, over HTTP, on any server of the contract.",
     ),
+    "send": ("messages", "send", "Send a message to an event application, of any server."),
+    "message": (
+        "messages",
+        "message",
+        "List, show, replay and drop messages to event applications.",
+    ),
     "certification": (
         "certifying",
         "certification",

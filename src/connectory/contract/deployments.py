@@ -53,6 +53,24 @@ class ConfigurationValue(Wire, frozen=True, kw_only=True):
     value: str
 
 
+class RetryPolicy(Wire, frozen=True, kw_only=True):
+    """How messages that an event application does not acknowledge are sent again.
+
+    The fields and their bounds are those of connect.yaml.
+
+    Attributes:
+        strategy: `immediate` or `exponential-backoff`.
+        min_backoff_seconds: The first wait, 1 to 600.
+        max_backoff_seconds: The longest, 1 to 600.
+        max_attempts: After how many attempts a message is a dead letter, 5 to 100.
+    """
+
+    strategy: str
+    min_backoff_seconds: int | UnsetType = UNSET
+    max_backoff_seconds: int | UnsetType = UNSET
+    max_attempts: int | UnsetType = UNSET
+
+
 class DeploymentConfigurationApplication(Wire, frozen=True, kw_only=True):
     """The values of one application's configuration.
 
@@ -61,12 +79,15 @@ class DeploymentConfigurationApplication(Wire, frozen=True, kw_only=True):
         standard_configuration: Values in plain text.
         secured_configuration: Values that are secrets.
         schedule: When a job runs, instead of what connect.yaml says.
+        retry_policy: How messages of an event application are sent again, instead of what
+            connect.yaml says.
     """
 
     application_name: ApplicationName
     standard_configuration: tuple[ConfigurationValue, ...] = ()
     secured_configuration: tuple[ConfigurationValue, ...] = ()
     schedule: str | UnsetType = UNSET
+    retry_policy: RetryPolicy | UnsetType = UNSET
 
 
 class DeploymentGlobalConfiguration(Wire, frozen=True, kw_only=True):
@@ -146,6 +167,7 @@ class ApplicationDeployment(Wire, frozen=True, kw_only=True):
         url: Where it answers, its endpoint included; there once it was deployed.
         topic: Where an event application gets its messages from.
         schedule: When a job runs.
+        retry_policy: How messages of an event application are sent again, where that is said.
     """
 
     id: Id
@@ -155,6 +177,7 @@ class ApplicationDeployment(Wire, frozen=True, kw_only=True):
     url: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
     schedule: str | UnsetType = UNSET
+    retry_policy: RetryPolicy | UnsetType = UNSET
 
 
 class DeploymentApiClient(Wire, frozen=True, kw_only=True):

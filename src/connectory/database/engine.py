@@ -327,7 +327,7 @@ def _open_postgresql(address: sqlalchemy.URL, pool_size: int) -> Database:
     engine = sqlalchemy.create_engine(
         address,
         pool_size=pool_size,
-        max_overflow=1,  # the connection that holds the lock of `database.serving`
+        max_overflow=2,  # the connections that hold the locks of `database.serving` and of `shards`
         pool_timeout=10,
         pool_pre_ping=True,
         hide_parameters=True,  # errors are logged, and what Connectors say is not for the log

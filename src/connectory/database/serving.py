@@ -74,8 +74,13 @@ def served_by_nobody(database: Database, data: Path) -> Iterator[None]:
 
 def is_served_by_one(connection: sqlalchemy.Connection) -> bool:
     """Whether no more than one node serves the database that a connection is to."""
+    return nodes(connection) <= 1
+
+
+def nodes(connection: sqlalchemy.Connection) -> int:
+    """How many nodes serve the database that a connection is to."""
     if connection.dialect.name == "sqlite":
-        return True  # the file's lock sees to it
+        return 1  # the file's lock sees to it
     holders = connection.execute(
         sqlalchemy.text(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -84,7 +89,7 @@ def is_served_by_one(connection: sqlalchemy.Connection) -> bool:
         ),
         {"lock": _ADVISORY_LOCK},
     )
-    return int(holders.scalar_one()) <= 1
+    return int(holders.scalar_one())
 
 
 @contextlib.contextmanager

@@ -231,6 +231,79 @@ log_volumes = Table(
     Column("bytes", BigInteger, nullable=False),
 )
 
+#: The topic of each event application, and how what is sent to it is delivered.
+topics = Table(
+    "topics",
+    metadata,
+    Column("application_id", String(36), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("deployment_id", String(36), nullable=False, index=True),
+    Column("project", String(128), nullable=False),  # region:projectKey
+    Column("application", String(256), nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("retry_policy", Text),  # a specification.shape.RetryPolicy, as JSON; none: the default
+    Column("delivers", Boolean, nullable=False),  # whether a release serves
+    Column("key_digest", String(64)),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+#: Messages to event applications, from their acceptance to some time after their end.
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("application_id", String(36), nullable=False),
+    Column("deployment_id", String(36), nullable=False),
+    Column("state", String(12), nullable=False),  # waiting | acknowledged | dead
+    Column("due_at", BigInteger),  # when it is delivered next; of a waiting one only
+    Column("content", Text, nullable=False),  # a messages.model.Content, as JSON
+    Column("correlation_id", String(128), nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    Column("attempt_count", Integer, nullable=False),
+    Column("attempts", Text, nullable=False),  # the latest ones, a JSON array
+    Column("settled_at", BigInteger),  # when it was acknowledged, or died
+    # When a waiting one dies, and a dead one is removed.
+    Column("expires_at", BigInteger, index=True),
+    Index("ix_messages_application_id_due_at_id", "application_id", "due_at", "id"),
+    Index("ix_messages_deployment_id_state_id", "deployment_id", "state", "id"),
+    sqlite_autoincrement=True,
+)
+
+#: The schedule of each job application.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("application_id", String(36), primary_key=True),
+    Column("deployment_id", String(36), nullable=False, index=True),
+    Column("project", String(128), nullable=False),  # region:projectKey
+    Column("application", String(256), nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("schedule", Text, nullable=False),
+    Column("next_at", BigInteger, index=True),  # none: it does not fire by itself any more
+    Column("created_at", BigInteger, nullable=False),
+)
+
+#: Runs of job applications, those under way too.
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("application_id", String(36), nullable=False),
+    Column("deployment_id", String(36), nullable=False),
+    Column("cause", String(8), nullable=False),  # schedule | request | start
+    Column("due_at", BigInteger, nullable=False),  # the latest instant that it stands for
+    Column("missed", Integer, nullable=False),  # how many earlier ones it stands for besides
+    Column("state", String(10), nullable=False),  # running | succeeded | failed
+    Column("correlation_id", String(128), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("status", Integer),  # the HTTP status; none where there was no answer
+    Column("output", Text, nullable=False),  # the answer's first bytes, or what was amiss
+    Index("ix_job_runs_application_id_state", "application_id", "state"),
+    Index("ix_job_runs_deployment_id_id", "deployment_id", "id"),
+    sqlite_autoincrement=True,
+)
+
 #: The keys that have sealed secrets, by fingerprint; the keys themselves are not in the database.
 secret_keys = Table(
     "secret_keys",

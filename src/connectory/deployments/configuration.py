@@ -7,8 +7,10 @@ fails minutes later. (docs/differences.md)
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
+from connectory.contract import deployments as wire
 from connectory.contract.connectors import (
     ConnectorConfigurationApplication,
     ConnectorGlobalConfiguration,
@@ -25,14 +27,18 @@ from connectory.contract.errors import (
     ApiErrors,
     DeploymentApplicationDoNotBelong,
     DeploymentEmptyRequiredGlobalConfigurationKey,
+    DeploymentInvalidRetryPolicy,
     DeploymentMissingGlobalConfigurationKey,
+    DeploymentRetryPolicyOverrideNotAllowed,
     DeploymentUnknownApplicationConfiguration,
     DeploymentUnknownApplicationConfigurationKey,
     DeploymentUnknownGlobalConfigurationKey,
     InvalidJsonInput,
 )
 from connectory.contract.scalars import ApplicationType
-from connectory.specification.shape import is_schedule
+from connectory.specification.shape import ExponentialBackoff, RetryPolicy, is_schedule
+
+_policies = msgspec.json.Decoder(RetryPolicy)
 
 #: Encrypts a value, so that only this Deployment can have it decrypted.
 Seal = Callable[[str], str]
@@ -48,11 +54,13 @@ class Values(Struct, frozen=True, kw_only=True):
         standard: In plain text, defaults among them, in the order of connect.yaml.
         secured: Encrypted, likewise.
         schedule: Of a job: what is said instead of connect.yaml's.
+        retry_policy: Of an event, likewise.
     """
 
     standard: tuple[ConfigurationValue, ...] = ()
     secured: tuple[ConfigurationValue, ...] = ()
     schedule: str | None = None
+    retry_policy: RetryPolicy | None = None
 
 
 class Configured(Struct, frozen=True, kw_only=True):
@@ -129,6 +137,7 @@ def configured(
                 each.secured_configuration, now.secured_configuration if now else (), before
             ),
             schedule=_schedule(each, now, before, faults),
+            retry_policy=_retry_policy(each, now, before, faults),
         )
     whole = given.shared or DeploymentGlobalConfiguration()
     keys = shared or ConnectorGlobalConfiguration()
@@ -247,3 +256,37 @@ def _schedule(
             )
         )
     return given.schedule
+
+
+def _retry_policy(
+    declared: ConnectorConfigurationApplication,
+    given: DeploymentConfigurationApplication | None,
+    kept: Values,
+    faults: list[ApiError],
+) -> RetryPolicy | None:
+    if given is None or not isinstance(given.retry_policy, wire.RetryPolicy):
+        return kept.retry_policy
+    name = declared.application_name
+    if declared.application_type is not ApplicationType.EVENT:
+        faults.append(DeploymentRetryPolicyOverrideNotAllowed(name))
+        return None
+    try:
+        return retry_policy_of(given.retry_policy)
+    except ValueError as error:
+        faults.append(DeploymentInvalidRetryPolicy(name, str(error)))
+        return None
+
+
+def retry_policy_of(given: wire.RetryPolicy) -> RetryPolicy:
+    """A retry policy as connect.yaml could have it.
+
+    Raises:
+        ValueError: it could not.
+    """
+    policy: RetryPolicy = _policies.decode(msgspec.json.encode(given))
+    if (
+        isinstance(policy, ExponentialBackoff)
+        and policy.min_backoff_seconds > policy.max_backoff_seconds
+    ):
+        raise ValueError("minBackoffSeconds must be less than or equal to maxBackoffSeconds")
+    return policy

@@ -6,7 +6,7 @@ back what the attempt before has told of it.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from connectory.deployments import api_clients, model, store
 from connectory.deployments.api_clients import ApiClientError
 from connectory.deployments.client_steps import ClientStep
 from connectory.deployments.hosting import STATIC, Hosting
+from connectory.deployments.listening import Listener
 from connectory.deployments.measuring import Outcomes
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.overtaking import Overtaken, served
@@ -64,6 +65,7 @@ class Deploying:
         clients: ClientStep,
         turns: Turns,
         outcomes: Outcomes,
+        listeners: Sequence[Listener],
         output: BuildOutput,
         start_seconds: float,
         refusal: Callable[[str], str],
@@ -81,6 +83,7 @@ class Deploying:
         self._clients = clients
         self._turns = turns
         self._outcomes = outcomes
+        self._listeners = listeners
         self._output = output
         self._start_seconds = start_seconds
         self._refusal = refusal
@@ -242,9 +245,11 @@ class Deploying:
             release = store.find_release(connection, before.id, number)
             if release is None:
                 raise Overtaken
-            schedules = {name: each.schedule for name, each in by_name.items()}
             applications = tuple(
-                replace(each, schedule=schedules.get(each.name)) for each in before.applications
+                replace(each, schedule=written.schedule, retry_policy=written.retry_policy)
+                if (written := by_name.get(each.name))
+                else each
+                for each in before.applications
             )
             store.save(connection, replace(before, applications=applications))
             release = replace(
@@ -259,8 +264,13 @@ class Deploying:
                     for name, each in by_name.items()
                     if each.health_check
                 },
+                retry_policies={
+                    name: each.retry_policy for name, each in by_name.items() if each.retry_policy
+                },
             )
             store.put_release(connection, release)
+            for listener in self._listeners:
+                listener.prepared(connection, before, release)
         return release
 
     def _start(self, lease: Lease, release: Release, artifacts: Mapping[str, Artifact]) -> None:
@@ -319,9 +329,13 @@ class Deploying:
             gone.extend(before.retired)
             store.put_release(connection, replace(release, outcome="deployed", finished_at=now))
             store.save(connection, api_clients.settled(connection, after, now))
+            for listener in self._listeners:
+                listener.deployed(connection, after, release)
             self._turns.begin(connection, after.project, now)
 
         lease.finish(also=ended)
+        for listener in self._listeners:
+            listener.changed()
         self._outcomes.count("deployed")
         self._hosting.remove(gone)
 

@@ -105,6 +105,8 @@ _OF_CONFIGURATION = (
     errors.DeploymentMissingGlobalConfigurationKey,
     errors.DeploymentEmptyRequiredGlobalConfigurationKey,
     errors.DeploymentApplicationRequired,
+    errors.DeploymentInvalidRetryPolicy,
+    errors.DeploymentRetryPolicyOverrideNotAllowed,
 )
 _OF_CREATE = (
     errors.InvalidJsonInput,

@@ -1,6 +1,6 @@
 """The handlers of the work that serves Deployments, joined to what a node hosts them with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from connectory.database.secrets import KeyRing
 from connectory.deployments.api_clients import END_CLIENTS, Places
@@ -8,6 +8,7 @@ from connectory.deployments.client_steps import ClientStep, EndingClients
 from connectory.deployments.commerce import read_commerce_projects
 from connectory.deployments.commerce_clients import CommerceClients
 from connectory.deployments.deploying import Deploying
+from connectory.deployments.listening import Listener
 from connectory.deployments.measuring import Outcomes
 from connectory.deployments.running import Running
 from connectory.deployments.turns import DEPLOY, UNDEPLOY, Turns
@@ -26,6 +27,7 @@ def deploying(
     refusal: Callable[[str], str],
     turns: Turns,
     outcomes: Outcomes,
+    listeners: Sequence[Listener],
 ) -> dict[str, Handler]:
     """The work of deploys and undeploys, and what they leave behind, by kind.
 
@@ -33,6 +35,12 @@ def deploying(
         CommerceFileError: the file of commerce projects cannot be used.
     """
     database, clock = running.database, running.clock
+
+    def forget(deployment_id: str) -> None:
+        for listener in listeners:
+            listener.forget(deployment_id)
+        running.forget(deployment_id)
+
     commerce = read_commerce_projects(settings.commerce_projects_file)
     places = Places({name: CommerceClients(each) for name, each in commerce.items()})
     return {
@@ -46,12 +54,11 @@ def deploying(
             clients=ClientStep(database, clock, places, key_ring),
             turns=turns,
             outcomes=outcomes,
+            listeners=listeners,
             output=running.built,
             start_seconds=settings.start_seconds,
             refusal=refusal,
         ),
-        UNDEPLOY: Undeploying(
-            database, running.hosting, clock, places=places, forget=running.forget
-        ),
+        UNDEPLOY: Undeploying(database, running.hosting, clock, places=places, forget=forget),
         END_CLIENTS: EndingClients(database, clock, places),
     }

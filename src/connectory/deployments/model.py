@@ -28,6 +28,7 @@ from connectory.deployments.transitions import STATUS, DeploymentEvent
 from connectory.kernel.clock import to_rfc3339
 from connectory.kernel.transitions import NoTransition
 from connectory.runtime.model import HealthCheck
+from connectory.specification.shape import Immediate, RetryPolicy
 
 #: What stands for a secret, whatever its length.
 MASK = "****"
@@ -70,6 +71,7 @@ class Application(Wire, frozen=True, kw_only=True):
         values: Its configuration; secrets are encrypted.
         url: Where it answers; none before it was deployed, and for what is not called.
         schedule: When a job runs, by connect.yaml; known once that was read.
+        retry_policy: How messages of an event are sent again, likewise.
     """
 
     id: str
@@ -79,6 +81,12 @@ class Application(Wire, frozen=True, kw_only=True):
     values: Values = Values()
     url: str | None = None
     schedule: str | None = None
+    retry_policy: RetryPolicy | None = None
+
+
+def topic_name(application: Application) -> str:
+    """The last part of the full name of an event application's topic; it stays over redeploys."""
+    return f"event-{application.slug}"
 
 
 class Request(Wire, frozen=True, kw_only=True):
@@ -191,6 +199,7 @@ class Release(Wire, frozen=True, kw_only=True):
         artifacts: What was built of it, by name of the application.
         endpoints: Path of each application, by name, as connect.yaml has it.
         health_checks: How the health of applications is told, by name.
+        retry_policies: How messages are sent again, by name of the application.
         applications: What it runs, with their configuration; secrets are encrypted.
         shared: Values that all applications get; secrets are encrypted.
         client: The API Client that it runs with.
@@ -207,6 +216,7 @@ class Release(Wire, frozen=True, kw_only=True):
     artifacts: Mapping[str, str] = {}
     endpoints: Mapping[str, str] = {}
     health_checks: Mapping[str, HealthCheck] = {}
+    retry_policies: Mapping[str, RetryPolicy] = {}
     applications: tuple[Application, ...]
     shared: Values = Values()
     client: GeneratedClient | None = None
@@ -343,20 +353,37 @@ def shown(subject: Deployment) -> wire.Deployment:
         else wire.DeploymentApiClient(name=client.id, scopes=client.scopes),
         details=wire.DeploymentDetails(build=build),
         deployed_region=subject.region,
-        applications=tuple(map(_shown_application, subject.applications)),
+        applications=tuple(_shown_application(each, subject) for each in subject.applications),
         preview=subject.type is DeploymentType.PREVIEW,
         status=subject.status,
     )
 
 
-def _shown_application(application: Application) -> wire.ApplicationDeployment:
+def _shown_application(application: Application, subject: Deployment) -> wire.ApplicationDeployment:
+    is_event = application.type is ApplicationType.EVENT
+    project_key = subject.project.partition(":")[2]
     return wire.ApplicationDeployment(
         id=application.id,
         application_name=application.name,
         standard_configuration=application.values.standard,
         secured_configuration=_masked(application.values),
         url=application.url or UNSET,
+        topic=f"projects/{project_key}/topics/{topic_name(application)}" if is_event else UNSET,
         schedule=application.values.schedule or application.schedule or UNSET,
+        retry_policy=_shown_policy(application.values.retry_policy or application.retry_policy),
+    )
+
+
+def _shown_policy(policy: RetryPolicy | None) -> wire.RetryPolicy | UnsetType:
+    if policy is None:
+        return UNSET
+    if isinstance(policy, Immediate):
+        return wire.RetryPolicy(strategy="immediate")
+    return wire.RetryPolicy(
+        strategy="exponential-backoff",
+        min_backoff_seconds=policy.min_backoff_seconds,
+        max_backoff_seconds=policy.max_backoff_seconds,
+        max_attempts=policy.max_attempts,
     )
 
 

@@ -153,6 +153,8 @@ class Application:
         if endpoint.permissions is not None:
             shown = headers.get(b"authorization")
             grant = None if shown is None else self._authenticator.known(shown)
+            if grant is None and endpoint.door is not None and shown is not None:
+                grant = await endpoint.door(match.arguments, shown)
             if grant is None:
                 grant = await self._authenticator.authenticate(shown)
             if self._rates is not None:

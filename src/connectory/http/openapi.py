@@ -50,6 +50,10 @@ _NAMED: Final = "id=5ab3edcd-9d23-4934-8f48-256805253119 or key=connector-key"
 _EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
     type(example): example
     for example in (
+        errors.DeploymentInvalidRetryPolicy(
+            "mail-sender", "minBackoffSeconds must be less than or equal to maxBackoffSeconds"
+        ),
+        errors.DeploymentRetryPolicyOverrideNotAllowed("payments"),
         errors.InvalidJsonInput("version: Object missing required field `version`"),
         errors.ConnectorReferenceNotFound("acme-payments", 7),
         errors.ConnectorStagedNotPreviewable("id=… or key=acme-payments", 3),

@@ -72,6 +72,8 @@ class Request:
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+Door = Callable[[Mapping[str, str], bytes], Awaitable[Grant | None]]
+
 #: The type of a body: a struct, or a union of structs that a tag field tells apart.
 BodyType = type[msgspec.Struct] | UnionType
 
@@ -81,13 +83,16 @@ class Endpoint:
     """One method on one path."""
 
     method: Method
-    #: `/connectors/key={key}`: a segment is literal text, then at most one parameter.
+    #: `/connectors/key={key}`: a segment is literal text with at most one parameter in it.
     path: str
     summary: str
     tag: str
     handler: Handler
     #: Any one of these suffices; None: no Project's token is asked for.
     permissions: frozenset[Permission] | None
+    #: Another way in beside a Project's token: the grant of an Authorization header on this path,
+    #: by the path's parameters; None where it is none of its kind.
+    door: Door | None = None
     #: Whether an operator's token is asked for, and no other opens it. Without that, and without
     #: `permissions`, it is open to anyone.
     operators: bool = False
@@ -166,21 +171,23 @@ class _Place:
 
     def __init__(self) -> None:
         self.literals: dict[str, _Place] = {}
-        #: (what the segment begins with, name of the parameter, where it leads), longest first.
-        self.parameters: list[tuple[str, str, _Place]] = []
+        #: (what the segment begins with, name of the parameter, what it ends with, where it leads),
+        #: longest first.
+        self.parameters: list[tuple[str, str, str, _Place]] = []
         self.route: Route | None = None
 
     def following(self, segment: str) -> "_Place":
         """The place after a segment of a template, made where it is not there yet."""
-        prefix, _, name = segment.rstrip("}").partition("{")
+        prefix, _, rest = segment.partition("{")
+        name, _, suffix = rest.partition("}")
         if not name:
             return self.literals.setdefault(segment, _Place())
-        for known, parameter, place in self.parameters:
-            if known == prefix and parameter == name:
+        for *known, place in self.parameters:
+            if known == [prefix, name, suffix]:
                 return place
         place = _Place()
-        self.parameters.append((prefix, name, place))
-        self.parameters.sort(key=lambda each: -len(each[0]))
+        self.parameters.append((prefix, name, suffix, place))
+        self.parameters.sort(key=lambda each: -len(each[0]) - len(each[2]))
         return place
 
 
@@ -231,9 +238,13 @@ class Router:
         for segment in segments:
             following = place.literals.get(segment)
             if following is None:
-                for prefix, name, behind in place.parameters:
-                    if segment.startswith(prefix) and len(segment) > len(prefix):
-                        arguments[name] = segment[len(prefix) :]
+                for prefix, name, suffix, behind in place.parameters:
+                    if (
+                        segment.startswith(prefix)
+                        and segment.endswith(suffix)
+                        and len(segment) > len(prefix) + len(suffix)
+                    ):
+                        arguments[name] = segment[len(prefix) : len(segment) - len(suffix)]
                         following = behind
                         break
                 else:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 #: A function that tells the present instant: microseconds since 1970-01-01T00:00:00Z.
 Clock = Callable[[], int]
 
+MILLISECOND = 1_000
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR

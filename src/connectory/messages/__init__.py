@@ -1,0 +1,1 @@
+"""Event applications: their topics, and the delivery of what is sent to them."""
