@@ -127,16 +127,23 @@ def judge_searches(folder: Path, large: Catalogue, timed: searches.Timed, page: 
     _say("searches in SQLite FTS5 and PostgreSQL pg_trgm")
     lacking: list[str] = []
     with rivals.databases(folder, catalogue.connectors(large.count), lacking) as made:
+        made_any = bool(made)
         theirs, differing = searches.measure_rivals(made, asked, timed.totals)
     searches.judge(section, timed, alone, theirs, million=large.count > 100_000)
     searches.add_limits(
         section, page, timed.large, size, folder=folder, installation=large.installation
     )
+    if made_any:
+        section.judge(
+            f"totals of {len(timed.totals):,} texts that differ from the rivals'",
+            "0",
+            str(len(differing)),
+            not differing,
+        )
     section.notes += [
         f"The index is built in {built:.1f} s.",
         *(f"Not compared: {why}." for why in lacking),
-        f"Of the totals of {len(timed.totals):,} texts, {len(differing)} differ between Connectory"
-        " and the rivals" + (f": {'; '.join(differing[:5])}." if differing else "."),
+        *(f"Another total: {each}." for each in differing[:5]),
     ]
     return section
 

@@ -1,5 +1,6 @@
 """The search index against the oracle, on generated catalogues and searches."""
 
+import random
 import uuid
 from collections.abc import Iterator, Sequence
 
@@ -136,6 +137,27 @@ def check_searches(data: st.DataObject) -> None:
         assert found(index, query, project) == expected(catalogue, query, project)
 
 
+@pytest.mark.long
+def test_parts_of_a_large_catalogue_are_found_where_plain_python_finds_them() -> None:
+    """More documents than what is frequent is told by, of words as frequent as those of English."""
+    rng = random.Random(29)
+    short = ["to", "a", "the", "in", "of", "and", "is", "total", "topic", "an", "inner", "offer"]
+    syllables = ["pro", "duct", "lay", "out", "cast", "fore", "ship", "ment", "con", "nec", "tor"]
+    words = ["".join(rng.choices(syllables, k=rng.randint(1, 4))) for _ in range(2_000)]
+    said = [
+        " ".join(rng.choice(short if rng.random() < 0.4 else words) for _ in range(24))
+        for _ in range(6_000)
+    ]
+    catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
+    index = SearchIndex(catalogue)
+    for _ in range(1_500):
+        text = rng.choice(said)
+        start = rng.randrange(len(text) - 14)
+        text = text[start : start + rng.choice((3, 4, 5, 6, 8, 10, 12))]
+        page = index.search(Query(text=text, limit=0), PROJECTS[0])
+        assert (text, page.total) == (text, sum(text in each for each in said))
+
+
 @given(st.data())
 @examples(40)
 def test_an_index_that_grew_finds_what_a_new_one_finds(data: st.DataObject) -> None:
@@ -224,6 +246,22 @@ PHRASES = [
 def test_what_many_have_is_found_in_those_that_came_later_too(text: str, grown: int) -> None:
     said = ["about the", "about the", "out  the", "about thing", "route them"]
     said += ["at the", "about the", "abouth"]
+    catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
+    index = SearchIndex(catalogue[: len(said) - grown])
+    index.publish([index.stage(each) for each in catalogue[len(said) - grown :]])
+    query = Query(text=text)
+    assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["about to", "bout to", "bout t", "about to ", "t to", "o about to"]
+)
+@pytest.mark.parametrize("grown", [0, 3])
+def test_a_short_last_piece_is_found_where_a_longer_word_begins_with_it(
+    text: str, grown: int
+) -> None:
+    said = ["about to", "about to", "out to  go", "about total", "about top", "go about tomes"]
+    said += ["about to go", "about together", "abouto"]
     catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
     index = SearchIndex(catalogue[: len(said) - grown])
     index.publish([index.stage(each) for each in catalogue[len(said) - grown :]])

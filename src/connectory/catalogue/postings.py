@@ -30,6 +30,8 @@ from connectory.catalogue.terms import (
 _BLANKS = re.compile(r"\s+")
 #: Letters on either side of a blank where two words meet: more tell more, and cost more memory.
 _MEETING = 2
+#: The letters after the blank in a longer meeting.
+_LONG_MEETING = 3
 #: Where one word's last letter and the next one's first three, as in `t the`, meet in more than
 #: this share of the documents, those are kept: to look into so many takes long. Which do is told
 #: by the first so many documents.
@@ -125,7 +127,10 @@ class Postings:
             found = documents if found is None else found & documents
         for meeting in _meetings(pieces):
             found = BitMap() if found is None else found & self._meeting(meeting)
-        for meeting in _long_meetings(pieces) & self._frequent.keys():
+        # A last piece without a blank behind it may be the beginning of a longer word, and a short
+        # one then does not tell the letters after the blank.
+        told = pieces if text[-1].isspace() or len(pieces[-1]) >= _LONG_MEETING else pieces[:-1]
+        for meeting in _long_meetings(told) & self._frequent.keys():
             found = (
                 BitMap() if found is None else found & (self._frequent[meeting] | self._irregular)
             )
@@ -183,7 +188,7 @@ def _meetings(words: list[str]) -> set[str]:
 
 def _long_meetings(words: list[str]) -> set[str]:
     """How neighbouring words meet, by fewer letters before the blank and more after it."""
-    return {f"{left[-1]} {right[:3]}" for left, right in itertools.pairwise(words)}
+    return {f"{left[-1]} {right[:_LONG_MEETING]}" for left, right in itertools.pairwise(words)}
 
 
 def _blank_grams(text: str) -> set[str]:
