@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
+from sqlalchemy import Connection
 
 from connectory.catalogue.importing import import_connectors
 from connectory.contract.connectors import Creator, Repository
@@ -23,9 +24,13 @@ from connectory.database.tables import (
     connectors_staged,
     deployments,
     git_credentials,
+    job_runs,
+    jobs,
+    messages,
     operators,
     releases,
     secret_keys,
+    topics,
 )
 from connectory.deployments.model import Deployment
 from connectory.http.access import Grant
@@ -130,6 +135,7 @@ def _fill_staging(database: Database, now: int) -> None:
             release = {"deployment_id": row["id"], "number": number + 1}
             release |= {"document": json.dumps({"name": name})}
             connection.execute(releases.insert().values(release))
+            _fill_applications(connection, row["id"], number, now)
             row = {"id": ids.new_id(), "project": "europe-west1.gcp:shop", "prefix": name}
             row |= {"username": name, "kind": "token", "sealed": name, "created_at": now}
             connection.execute(git_credentials.insert().values(row))
@@ -138,6 +144,23 @@ def _fill_staging(database: Database, now: int) -> None:
         for name, revoked_at in (("ann", None), ("bob", now)):
             row = {"name": name, "digest": ids.digest(name), "created_at": now}
             connection.execute(operators.insert().values(row | {"revoked_at": revoked_at}))
+
+
+def _fill_applications(connection: Connection, id_: str, number: int, now: int) -> None:
+    """A topic with a message, and a job with a run."""
+    name = NAMES[number][:256]
+    common = {"application_id": id_, "deployment_id": id_}
+    of = common | {"project": "europe-west1.gcp:shop", "application": name, "endpoint": "/x"}
+    topic = {"name": f"event-{number}", "delivers": False, "created_at": now}
+    connection.execute(topics.insert().values(of | topic))
+    message = {"state": "dead", "content": json.dumps({"data": name}), "correlation_id": "x"}
+    message |= {"published_at": now, "attempt_count": 1, "attempts": "[]", "expires_at": now + HOUR}
+    connection.execute(messages.insert().values(common | message))
+    job = {"schedule": "@daily", "next_at": now + HOUR, "created_at": now}
+    connection.execute(jobs.insert().values(of | job))
+    run = {"cause": "schedule", "due_at": now, "missed": 0, "state": "succeeded", "status": 200}
+    run |= {"correlation_id": "x", "started_at": now, "finished_at": now, "output": name}
+    connection.execute(job_runs.insert().values(common | run))
 
 
 def _deployment(id_: str, name: str) -> str:

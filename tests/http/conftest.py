@@ -2,27 +2,32 @@
 
 import itertools
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from connectory import app
 from connectory.catalogue.demo import import_demo_catalogue
 from connectory.catalogue.importing import import_connectors
 from connectory.contract.connectors import Creator, Repository
-from connectory.contract.scalars import Region
+from connectory.contract.scalars import ApplicationType, Region
 from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft
 from connectory.database import migration
 from connectory.database.engine import Database, open_database
 from connectory.deployments import store as deployments
+from connectory.deployments.model import Application, topic_name
 from connectory.http.table import Endpoint
 from connectory.identity.administration import Administration
 from connectory.kernel import ids
-from connectory.kernel.clock import system_clock
+from connectory.kernel.clock import DAY, MILLISECOND, system_clock
+from connectory.messages import store as messages
+from connectory.messages.model import Topic
 from connectory.settings import Settings
 from connectory.staging import store
 from connectory.staging.model import Declared, Staged, created
@@ -126,12 +131,46 @@ class Described:
         return {"id": id_, "key": f"key-{id_}"}
 
     def new_deployment(self) -> dict[str, str]:
-        """A new Deployment of OWN that nothing is under way of: its `id` and its `key`."""
-        id_ = ids.new_id()
-        subject = deployment(id=id_, key=f"key-{id_}", project=f"{REGION}:{OWN}")
+        """A new Deployment of OWN that nothing is under way of: its `id` and its `key`.
+
+        It has an event application, by its `applicationName` and its `topic`, and a message.
+        """
+        id_, now = ids.new_id(), system_clock() // MILLISECOND * MILLISECOND
+        made = deployment(id=id_, key=f"key-{id_}", project=f"{REGION}:{OWN}")
+        event = Application(
+            id=ids.new_id(), name="mails", type=ApplicationType.EVENT, slug=ids.new_slug()
+        )
+        subject = replace(made, applications=(*made.applications, event))
+        topic = Topic(
+            name=topic_name(event),
+            application_id=event.id,
+            deployment_id=id_,
+            project=subject.project,
+            application=event.name,
+            endpoint="/mails",
+            retry_policy=None,
+            delivers=False,
+        )
+        # Of a length that all have, as answers that are compared with each other need it.
+        row = {"id": 10**12 + random.randrange(10**12)} | messages.new_row(
+            application_id=event.id,
+            deployment_id=id_,
+            content='{"data":"e30="}',
+            correlation_id="of-a-test",
+            now=now,
+            expires_at=now + DAY,
+        )
         with self.database.write() as connection:
             deployments.add(connection, subject)
-        return {"id": id_, "key": f"key-{id_}"}
+            messages.put_topic(connection, topic, now)
+            (message_id,) = messages.append(connection, [row])
+        return {
+            "id": id_,
+            "key": f"key-{id_}",
+            "applicationName": event.name,
+            "topic": topic.name,
+            "messageId": str(message_id),
+        }
 
     @property
     def client(self) -> Credentials:

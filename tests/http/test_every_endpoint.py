@@ -16,6 +16,7 @@ import pytest
 from connectory.contract.certification import CertificationUpdate
 from connectory.contract.deployments import DeploymentDraft, DeploymentUpdate
 from connectory.contract.errors import AuthenticationError
+from connectory.contract.messages import DeadLetterUpdate, PublishRequest
 from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft, ConnectorUpdate
 from connectory.http import events
@@ -26,9 +27,23 @@ from tests.http.conftest import DEPLOYABLE, FOREIGN, OWN, PRIVATE, REGION, Descr
 from tests.staging.examples import certifiable, staged
 
 #: Path parameters that lead to what belongs to the Project OWN alone.
-ARGUMENTS = {"id": PRIVATE["id"], "key": PRIVATE["key"], "projectKey": OWN}
+ARGUMENTS = {
+    "id": PRIVATE["id"],
+    "key": PRIVATE["key"],
+    "projectKey": OWN,
+    "applicationName": "mails",
+    "messageId": "2070",
+    "topic": "event-x2k1m9c0w7h3t5q8z4b6n0ae",
+}
 #: Fields that the forms of the table require.
 FORM = {"grant_type": "client_credentials", "token": "of-nobody"}
+
+#: Good bodies of those endpoints that take the same wherever they lead.
+BODIES: dict[Any, dict[str, Any]] = {
+    ConnectorUpdate: {"version": 1, "actions": []},
+    PublishRequest: {"messages": [{"data": "e30="}]},
+    DeadLetterUpdate: {"action": "replay"},
+}
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 
@@ -106,7 +121,7 @@ def path_of(described: Described, endpoint: Endpoint) -> str:
     arguments: dict[str, Any] = dict(ARGUMENTS)
     if endpoint.path.startswith("/connectors/drafts/"):
         arguments |= described.new_draft()
-    elif endpoint.path.startswith("/{projectKey}/deployments/"):
+    elif endpoint.path.startswith(("/{projectKey}/deployments/", "/v1/projects/")):
         arguments |= described.new_deployment()
     elif endpoint.path == "/operator/certifications/{id}":
         arguments |= described.new_draft(certifiable)
@@ -120,8 +135,8 @@ def body_of(described: Described, endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body_type == FORM_TYPE:
         names = endpoint.bodies[0].__struct_fields__
         return {"data": {name: FORM[name] for name in names if name in FORM}}
-    if endpoint.body is ConnectorUpdate:
-        return {"json": {"version": 1, "actions": []}}
+    if endpoint.body in BODIES:
+        return {"json": BODIES[endpoint.body]}
     if endpoint.path.startswith("/{projectKey}/deployments"):
         return {"json": deployment_body(endpoint)}
     if endpoint.body == CertificationUpdate:
@@ -295,8 +310,11 @@ def test_head_is_get_without_the_body(described: Described, api: httpx.Client) -
             for name in ("content-type", "etag", "www-authenticate"):
                 assert head.headers.get(name) == get.headers.get(name), endpoint.path
             if endpoint.path != "/metrics" and not is_stream(get):  # it grows with every request
-                assert head.headers["content-length"] == get.headers["content-length"]
-                assert head.headers.get("content-encoding") == get.headers.get("content-encoding")
+                encoding = get.headers.get("content-encoding")
+                assert head.headers.get("content-encoding") == encoding
+                # Each leads to one of its own, and ids are compressed to lengths of their own.
+                if encoding is None:
+                    assert head.headers["content-length"] == get.headers["content-length"]
 
 
 def test_other_methods_are_405_and_told_which_there_are(

@@ -206,7 +206,11 @@ def test_a_correlation_id_is_taken_over_when_it_is_sane(server: Server) -> None:
 
 def test_a_correlation_id_is_in_the_log_line_and_no_query_is(server: Server) -> None:
     httpx.get(f"{server.url}/health?secret=hush", headers={"X-Correlation-ID": "find-me-1"})
-    line = next(each for each in server.lines() if each.get("correlationId") == "find-me-1")
+    deadline = time.monotonic() + 20  # it is written when the answer has been sent
+    while not (lines := [e for e in server.lines() if e.get("correlationId") == "find-me-1"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (line,) = lines
     assert line["message"] == "GET /health 200"
     assert line["status"] == 200
     assert line["milliseconds"] >= 0

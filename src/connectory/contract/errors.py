@@ -384,26 +384,6 @@ class DeploymentInvalidStatusTransition(ApiError):
         super().__init__(f"Invalid status change: Already {status.lower()}")
 
 
-class DeploymentInvalidRetryPolicy(ApiError):
-    """A retry policy that connect.yaml could not have (release notes of 2026-10-23)."""
-
-    code = "DeploymentInvalidRetryPolicy"
-
-    def __init__(self, application: str, fault: str) -> None:
-        super().__init__(f"The retry policy of application '{application}' is not valid: {fault}")
-
-
-class DeploymentRetryPolicyOverrideNotAllowed(ApiError):
-    """Only event applications have a retry policy (release notes of 2026-10-23)."""
-
-    code = "DeploymentRetryPolicyOverrideNotAllowed"
-
-    def __init__(self, application: str) -> None:
-        super().__init__(
-            f"Application '{application}' cannot have a retry policy: it is no event application"
-        )
-
-
 class DeploymentApplicationDoesNotExist(ApiError):
     """The Deployment has no application of this name."""
 
@@ -580,6 +560,26 @@ class LimitExceeded(Uncontracted):
     """The Project has as much as the operator allows it."""
 
     code = "LimitExceeded"
+
+
+class DeploymentInvalidRetryPolicy(Uncontracted):
+    """A retry policy that connect.yaml could not have (release notes of 2026-10-23)."""
+
+    code = "DeploymentInvalidRetryPolicy"
+
+    def __init__(self, application: str, fault: str) -> None:
+        super().__init__(f"The retry policy of application '{application}' is not valid: {fault}")
+
+
+class DeploymentRetryPolicyOverrideNotAllowed(Uncontracted):
+    """Only event applications have a retry policy (release notes of 2026-10-23)."""
+
+    code = "DeploymentRetryPolicyOverrideNotAllowed"
+
+    def __init__(self, application: str) -> None:
+        super().__init__(
+            f"Application '{application}' cannot have a retry policy: it is no event application"
+        )
 
 
 class MethodNotAllowed(Uncontracted):

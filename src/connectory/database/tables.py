@@ -257,7 +257,7 @@ messages = Table(
     Column("state", String(12), nullable=False),  # waiting | acknowledged | dead
     Column("due_at", BigInteger),  # when it is delivered next; of a waiting one only
     Column("content", Text, nullable=False),  # a messages.model.Content, as JSON
-    Column("correlation_id", String(128), nullable=False),
+    Column("correlation_id", String(256), nullable=False),
     Column("published_at", BigInteger, nullable=False),
     Column("attempt_count", Integer, nullable=False),
     Column("attempts", Text, nullable=False),  # the latest ones, a JSON array
@@ -294,7 +294,7 @@ job_runs = Table(
     Column("due_at", BigInteger, nullable=False),  # the latest instant that it stands for
     Column("missed", Integer, nullable=False),  # how many earlier ones it stands for besides
     Column("state", String(10), nullable=False),  # running | succeeded | failed
-    Column("correlation_id", String(128), nullable=False),
+    Column("correlation_id", String(256), nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("status", Integer),  # the HTTP status; none where there was no answer
