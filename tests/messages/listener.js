@@ -1,22 +1,27 @@
 // An event application that does what messages tell it to. The data of a message is JSON:
 // name, and `answers`, a list of what to answer to its first delivery, its second and so on, the
-// last of them for ever: a status, "hang" (no answer), "die", "late" (200 after 11 seconds).
+// last of them for ever: a status, "die", "late" (200 after 11 seconds), "slow" (204 after 0.2 s),
+// "twice" (204, and another answer that nobody asked for).
 const http = require("node:http");
 
 const recorder = process.env.RECORDER;
 const seen = new Map();
 
-function record(line) {
+// How many deliveries there were of a message: a recorder remembers that over deaths.
+function countOf(id, answers) {
   if (!recorder) {
-    return Promise.resolve();
+    const count = seen.get(id) ?? 0;
+    seen.set(id, count + 1);
+    return count;
   }
   return new Promise((resolve, reject) => {
-    const sent = http.request(recorder, { method: "POST" }, (answer) => {
-      answer.resume();
-      answer.on("end", resolve);
+    const sent = http.request(`${recorder}${id}`, { method: "POST" }, (answer) => {
+      let text = "";
+      answer.on("data", (part) => (text += part));
+      answer.on("end", () => resolve(Number(text)));
     });
     sent.on("error", reject);
-    sent.end(line);
+    sent.end(JSON.stringify(answers));
   });
 }
 
@@ -24,9 +29,8 @@ async function deliver(request, response, body) {
   const envelope = JSON.parse(body);
   const { message } = envelope;
   const told = message.data ? JSON.parse(Buffer.from(message.data, "base64").toString()) : {};
-  const count = seen.get(message.messageId) ?? 0;
-  seen.set(message.messageId, count + 1);
   const answers = told.answers ?? [204];
+  const count = await countOf(message.messageId, answers);
   const answer = answers[Math.min(count, answers.length - 1)];
   if (!told.quiet) {
     console.log(
@@ -41,7 +45,6 @@ async function deliver(request, response, body) {
       }),
     );
   }
-  await record(`${message.messageId} ${answer}`);
   if (answer === "die") {
     process.exit(1);
   } else if (answer === "late") {
@@ -52,7 +55,12 @@ async function deliver(request, response, body) {
   } else if (answer === 102) {
     response.writeProcessing();
     setTimeout(() => console.log(JSON.stringify({ processed: told.name })), 300);
-  } else if (answer !== "hang") {
+  } else if (answer === "slow") {
+    setTimeout(() => response.writeHead(204).end(), 200);
+  } else if (answer === "twice") {
+    response.writeHead(204).end();
+    request.socket.write("HTTP/1.1 500 Again\r\nContent-Length: 0\r\n\r\n");
+  } else {
     response.writeHead(answer).end(answer === 204 ? undefined : `said ${answer}`);
   }
 }

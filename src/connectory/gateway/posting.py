@@ -23,6 +23,9 @@ KEPT_BYTES = 2_048
 #: this moment, which the runtime notices when it has ended.
 _PAUSES = (0.02, 0.1, 0.3)
 _RETRIES = 3
+#: A connection is used again after so long: an application that answers twice must not have its
+#: second answer taken for that to another message, which would never be delivered.
+_RESTED_SECONDS = 0.02
 _PROCESSING = 102
 _NO_ANSWER = 0
 
@@ -138,7 +141,7 @@ class _Posting:
 
     async def _sent(self, address: Address) -> str | None:
         """Send it, and wait; "" when the answer is whole, None: it is to be tried again."""
-        upstream = self._gateway.pool.take(address)
+        upstream = self._gateway.pool.take(address, rested=_RESTED_SECONDS)
         try:
             if upstream is None:
                 upstream = await self._connected(address)

@@ -274,10 +274,20 @@ class Pool:
         self._clock = clock
         self._idle: dict[Address, deque[Upstream]] = {}
 
-    def take(self, address: Address) -> Upstream | None:
-        """A connection to an address that is open and was used not long ago."""
+    def take(self, address: Address, *, rested: float = 0.0) -> Upstream | None:
+        """A connection to an address that is open and was used not long ago.
+
+        One that has `rested` for so many seconds has shown that its last answer was the only one.
+        """
         idle = self._idle.get(address)
         now = self._clock()
+        if rested:
+            while idle and now - idle[0].used_at >= rested:
+                upstream = idle.popleft()
+                if upstream.usable and now - upstream.used_at < upstream.idle_seconds:
+                    return upstream
+                upstream.close()
+            return None
         while idle:
             upstream = idle.pop()
             if upstream.usable and now - upstream.used_at < upstream.idle_seconds:
