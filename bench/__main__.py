@@ -19,6 +19,7 @@ from bench import (
     deploys,
     gateway,
     load,
+    messaging,
     operating,
     publishing,
     queries,
@@ -46,7 +47,10 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="connectory-bench-") as folder:
         sections = measure(Path(folder), 1_000_000 if options.million else 100_000)
-        if not options.million:
+        if options.million:
+            _say("a million messages that wait")
+            sections.append(messaging.measure_waiting(Path(folder)))
+        else:
             sections += measure_the_rest(Path(folder))
     text = report.markdown(sections, _preface(time.monotonic() - began))
     print(text)
@@ -97,7 +101,9 @@ def measure_the_rest(folder: Path) -> list[Section]:
     _say("the gateway, beside nginx")
     passed = gateway.measure(folder)
     _say("deploys, cold starts and idle services")
-    return [published, deploys.measure(folder), passed]
+    deployed = deploys.measure(folder)
+    _say("messages")
+    return [published, deployed, messaging.measure(folder), passed]
 
 
 class Catalogue:

@@ -126,7 +126,7 @@ def measure(folder: Path, rounds: int = ROUNDS, starts: int = STARTS, idle: int 
         why = f"{', '.join(lacking)}: not installed"
         section.lack("`POST` to answering, of the same by hand", f"<= {OF_BY_HAND}", why)
         return section
-    with _platform(folder) as platform:
+    with deploying(folder / "deploys") as platform:
         by_hand = ByHand(folder / "by-hand", platform.repositories)
         connector = _judge_deploys(section, platform, by_hand, rounds)
         _judge_starts(section, platform, by_hand, connector, starts)
@@ -135,12 +135,14 @@ def measure(folder: Path, rounds: int = ROUNDS, starts: int = STARTS, idle: int 
 
 
 @contextlib.contextmanager
-def _platform(folder: Path) -> Iterator[Platform]:
+def deploying(folder: Path, **more: str) -> Iterator[Platform]:
+    """A server that deploys, in a folder of its own, with these settings besides."""
+    folder.mkdir()
     repositories = Repositories(folder / "deployed", "acme")
     policy = folder / "deploys.toml"
     policy.write_text(SCANNERS_OFF)  # nothing is built before it is deployed
     settings = {**repositories.settings, **_SETTINGS, "CONNECTORY_CHECK_POLICY": str(policy)}
-    installation = Installation(folder / "deploys" / "data", settings=settings)
+    installation = Installation(folder / "data", settings={**settings, **more})
     installation.data.mkdir(parents=True)
     installation.project(_PROJECT)
     credentials = installation.credentials(_PROJECT)

@@ -89,7 +89,9 @@ class Client:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connected
 
-    def timed(self, target: str, *, method: str = "GET", form: str = "") -> tuple[float, bytes]:
+    def timed(
+        self, target: str, *, method: str = "GET", form: str = "", json: str = ""
+    ) -> tuple[float, bytes]:
         """Send a request; the seconds to the answer's last byte, and its body.
 
         Raises:
@@ -99,7 +101,9 @@ class Client:
         if form:
             request += "Content-Type: application/x-www-form-urlencoded\r\n"
             request += f"Content-Length: {len(form)}\r\n"
-        message = f"{request}\r\n{form}".encode()
+        if json:
+            request += f"Content-Type: application/json\r\nContent-Length: {len(json)}\r\n"
+        message = f"{request}\r\n{form}{json}".encode()
         receive = self._socket.recv
         began = time.perf_counter()
         self._socket.sendall(message)
