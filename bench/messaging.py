@@ -3,6 +3,7 @@
 `python -m bench.messaging` measures only these.
 """
 
+import argparse
 import base64
 import json
 import tempfile
@@ -204,8 +205,15 @@ def _paced(topic: _Topic) -> None:
 
 def main() -> None:
     """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.messaging", description=__doc__)
+    parser.add_argument("--waiting", type=int, help="so many messages that wait, and no more")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="connectory-bench-") as folder:
-        print(report.markdown([measure(Path(folder))], "Messages."))
+        if options.waiting:
+            section = measure_waiting(Path(folder), options.waiting)
+        else:
+            section = measure(Path(folder))
+        print(report.markdown([section], "Messages."))
 
 
 if __name__ == "__main__":
