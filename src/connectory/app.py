@@ -58,6 +58,9 @@ from connectory.staging.checks import checks
 from connectory.staging.model import Kind
 from connectory.staging.service import KINDS, Limits, Staging
 from connectory.staging.work import Checking
+from connectory.webhooks import endpoints as webhook_endpoints
+from connectory.webhooks import measuring as webhook_measuring
+from connectory.webhooks.service import Webhooks
 from connectory.work import service as work
 from connectory.work.lease import Handler
 from connectory.work.service import Worker
@@ -78,6 +81,7 @@ class Node:
     worker: Worker
     running: Running
     messages: Messages
+    webhooks: Webhooks
     readiness: Readiness
     endpoints: Sequence[Endpoint]
     application: server.Asgi
@@ -119,6 +123,13 @@ def compose(
         dead_kept_days=settings.dead_letters_kept_days,
         acknowledged_kept=settings.messages_acknowledged_kept,
     )
+    webhooks = Webhooks(
+        database,
+        clock,
+        key_ring,
+        most=settings.max_webhooks,
+        private=settings.webhook_private_addresses == "on",
+    )
     outcomes = Outcomes()
     turns = Turns(settings.deploys_per_project)
     if hosts:
@@ -158,6 +169,7 @@ def compose(
         *deployment_endpoints.endpoints(deployments),
         *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
         *message_endpoints.endpoints(messages, deployments),
+        *webhook_endpoints.endpoints(webhooks),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
         *operations_endpoints.endpoints(
@@ -170,6 +182,7 @@ def compose(
                 running=running,
                 outcomes=outcomes,
                 messages=messages,
+                webhooks=webhooks,
             ),
         ),
         *more,
@@ -186,6 +199,7 @@ def compose(
         worker=worker,
         running=running,
         messages=messages,
+        webhooks=webhooks,
         readiness=readiness,
         endpoints=endpoints,
         application=_with_cors(
@@ -213,6 +227,7 @@ async def serve(
         node.follower.following(),
         node.running.running(settings.drain_seconds),
         node.messages.delivering(settings.drain_seconds),
+        node.webhooks.sending(settings.drain_seconds),
         node.worker.working(settings.drain_seconds),
     ):
         background = (
@@ -357,6 +372,7 @@ def _metrics(
     running: Running,
     outcomes: Outcomes,
     messages: Messages,
+    webhooks: Webhooks,
 ) -> Metrics:
     return Metrics(
         measures,
@@ -369,6 +385,7 @@ def _metrics(
             *_counters(catalogue),
             *measuring.counters(outcomes, running.logs),
             *message_measuring.counters(messages),
+            *webhook_measuring.counters(webhooks),
         ),
     )
 

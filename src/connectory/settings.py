@@ -361,6 +361,12 @@ class Settings:
         _whole_number(0),
         "How many of the messages to each Deployment that were acknowledged can still be seen.",
     )
+    max_webhooks: int = _setting(10, _whole_number(1), "The most webhooks that a Project may have.")
+    webhook_private_addresses: Switch = _setting(
+        "off",
+        _switch,
+        "on: webhooks reach private and local addresses, too, and by http:// as well.",
+    )
     logs_kept_days: int = _setting(
         30, _whole_number(1), "How many days the logs of Deployments are kept."
     )

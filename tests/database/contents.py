@@ -31,6 +31,8 @@ from connectory.database.tables import (
     releases,
     secret_keys,
     topics,
+    webhook_deliveries,
+    webhooks,
 )
 from connectory.deployments.model import Deployment
 from connectory.http.access import Grant
@@ -139,6 +141,7 @@ def _fill_staging(database: Database, now: int) -> None:
             row = {"id": ids.new_id(), "project": "europe-west1.gcp:shop", "prefix": name}
             row |= {"username": name, "kind": "token", "sealed": name, "created_at": now}
             connection.execute(git_credentials.insert().values(row))
+            _fill_webhooks(connection, name, now)
         # A key that has sealed nothing: a restore does not ask for it.
         connection.execute(secret_keys.insert().values(fingerprint="0" * 16, first_used_at=now))
         for name, revoked_at in (("ann", None), ("bob", now)):
@@ -161,6 +164,16 @@ def _fill_applications(connection: Connection, id_: str, number: int, now: int) 
     run = {"cause": "schedule", "due_at": now, "missed": 0, "state": "succeeded", "status": 200}
     run |= {"correlation_id": "x", "started_at": now, "finished_at": now, "output": name}
     connection.execute(job_runs.insert().values(common | run))
+
+
+def _fill_webhooks(connection: Connection, name: str, now: int) -> None:
+    """A webhook with something to tell."""
+    common = {"project": "europe-west1.gcp:shop", "created_at": now}
+    row = {"id": ids.new_id(), "url": name, "events": '["message.dead_letter"]', "sealed": name}
+    connection.execute(webhooks.insert().values(common | row))
+    told = {"id": ids.new_id(), "webhook_id": row["id"], "type": "message.dead_letter"}
+    told |= {"payload": json.dumps({"data": name}), "state": "failed", "attempts": "[]"}
+    connection.execute(webhook_deliveries.insert().values(common | told | {"claimed": False}))
 
 
 def _deployment(id_: str, name: str) -> str:

@@ -18,6 +18,7 @@ from connectory.contract.connectors import Creator, Repository
 from connectory.contract.scalars import ApplicationType, Region
 from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft
+from connectory.contract.webhooks import DeliveryState, WebhookEvent
 from connectory.database import migration
 from connectory.database.engine import Database, open_database
 from connectory.deployments import store as deployments
@@ -31,6 +32,8 @@ from connectory.messages.model import Topic
 from connectory.settings import Settings
 from connectory.staging import store
 from connectory.staging.model import Declared, Staged, created
+from connectory.webhooks import store as webhooks
+from connectory.webhooks.model import Delivery, Webhook
 from tests.deployments.examples import deployment
 from tests.harness import UNMEASURED, Credentials, Installation, Server, connector
 from tests.staging.repositories import Repositories
@@ -38,6 +41,8 @@ from tests.staging.repositories import Repositories
 #: The Project that the private Connector belongs to, and one that it does not exist for.
 OWN, FOREIGN = "own-project", "foreign-project"
 REGION = Region.EUROPE_WEST1_GCP
+#: Where nothing listens.
+WEBHOOK_URL = "http://127.0.0.1:9/webhook"
 
 PRIVATE = connector(
     "private",
@@ -172,6 +177,31 @@ class Described:
             "messageId": str(message_id),
         }
 
+    def new_webhook(self) -> dict[str, str]:
+        """A new webhook of OWN that has failed to tell something: its `id` and a `deliveryId`."""
+        now = system_clock() // MILLISECOND * MILLISECOND
+        made = Webhook(
+            id=ids.new_id(),
+            project=f"{REGION}:{OWN}",
+            url=WEBHOOK_URL,
+            events=(WebhookEvent.DEPLOYMENT_FAILED,),
+            sealed="of no key",
+            created_at=now,
+        )
+        told = Delivery(
+            id=ids.new_id(),
+            webhook_id=made.id,
+            type=WebhookEvent.DEPLOYMENT_FAILED,
+            payload=b'{"type":"deployment.failed","timestamp":"2026-01-31T08:30:00.123Z","data":{}}',
+            state=DeliveryState.FAILED,
+            next_at=None,
+            created_at=now,
+        )
+        with self.database.write() as connection:
+            webhooks.add(connection, made)
+            webhooks.append(connection, made.project, [told])
+        return {"id": made.id, "deliveryId": told.id}
+
     @property
     def client(self) -> Credentials:
         """The client that is permitted to do most."""
@@ -201,8 +231,12 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
         endpoints = app.compose(Settings(data=data), database, system_clock).endpoints
         repositories = Repositories(data.parent / "repositories", "acme")
         repositories.tag("v1.0.0")
-        # Schemathesis makes as many Deployments as it likes.
-        settings = repositories.settings | UNMEASURED | {"CONNECTORY_MAX_DEPLOYMENTS": "100000"}
+        # Schemathesis makes as many Deployments and webhooks as it likes.
+        settings = repositories.settings | UNMEASURED
+        settings |= dict.fromkeys(
+            ("CONNECTORY_MAX_DEPLOYMENTS", "CONNECTORY_MAX_WEBHOOKS"), "99999"
+        )
+        settings |= {"CONNECTORY_WEBHOOK_PRIVATE_ADDRESSES": "on"}
         with Installation(data, settings=settings).serving() as server:
             tokens = {name: server.token(client) for name, client in clients.items()}
             document = httpx.get(f"{server.url}/openapi.json").json()

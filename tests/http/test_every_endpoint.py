@@ -19,11 +19,20 @@ from connectory.contract.errors import AuthenticationError
 from connectory.contract.messages import DeadLetterUpdate, PublishRequest
 from connectory.contract.scopes import Permission
 from connectory.contract.staged import ConnectorStagedDraft, ConnectorUpdate
+from connectory.contract.webhooks import WebhookDraft
 from connectory.http import events
 from connectory.http.bodies import FORM as FORM_TYPE
 from connectory.http.table import Endpoint
 from connectory.identity.model import RESERVED_PROJECT_KEYS
-from tests.http.conftest import DEPLOYABLE, FOREIGN, OWN, PRIVATE, REGION, Described
+from tests.http.conftest import (
+    DEPLOYABLE,
+    FOREIGN,
+    OWN,
+    PRIVATE,
+    REGION,
+    WEBHOOK_URL,
+    Described,
+)
 from tests.staging.examples import certifiable, staged
 
 #: Path parameters that lead to what belongs to the Project OWN alone.
@@ -33,6 +42,7 @@ ARGUMENTS = {
     "projectKey": OWN,
     "applicationName": "mails",
     "messageId": "2070",
+    "deliveryId": "c2d9a7f4-6a1e-4d0c-8f3b-5e7a9b1c3d5f",
     "topic": "event-x2k1m9c0w7h3t5q8z4b6n0ae",
 }
 #: Fields that the forms of the table require.
@@ -43,6 +53,7 @@ BODIES: dict[Any, dict[str, Any]] = {
     ConnectorUpdate: {"version": 1, "actions": []},
     PublishRequest: {"messages": [{"data": "e30="}]},
     DeadLetterUpdate: {"action": "replay"},
+    WebhookDraft: {"url": WEBHOOK_URL},
 }
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
@@ -123,6 +134,8 @@ def path_of(described: Described, endpoint: Endpoint) -> str:
         arguments |= described.new_draft()
     elif endpoint.path.startswith(("/{projectKey}/deployments/", "/v1/projects/")):
         arguments |= described.new_deployment()
+    elif endpoint.path.startswith("/{projectKey}/webhooks/"):
+        arguments |= described.new_webhook()
     elif endpoint.path == "/operator/certifications/{id}":
         arguments |= described.new_draft(certifiable)
     return endpoint.path.format_map(arguments)

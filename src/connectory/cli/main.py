@@ -40,6 +40,7 @@ COMMANDS = {
         "message",
         "List, show, replay and drop messages to event applications.",
     ),
+    "webhook": ("webhooks", "webhook", "Have a Project told what happens, on any server."),
     "certification": (
         "certifying",
         "certification",

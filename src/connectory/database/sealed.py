@@ -27,7 +27,7 @@ from connectory.database.secrets import (
     fingerprints,
     keys_file,
 )
-from connectory.database.tables import deployments, git_credentials, releases
+from connectory.database.tables import deployments, git_credentials, releases, webhooks
 from connectory.database.tables import secret_keys as keys_table
 from connectory.settings import Settings
 
@@ -64,6 +64,10 @@ SEALED = (
     Sealed(
         column=git_credentials.c.sealed,
         owner=lambda row: owner_of("git_credentials", row["id"], row["project"], row["prefix"]),
+    ),
+    Sealed(
+        column=webhooks.c.sealed,
+        owner=lambda row: owner_of("webhooks", row["id"], row["project"], row["url"]),
     ),
     Sealed(column=deployments.c.document, owner=lambda row: f"deployments:{row['id']}"),
     Sealed(column=releases.c.document, owner=lambda row: f"deployments:{row['deployment_id']}"),

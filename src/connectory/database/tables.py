@@ -324,3 +324,34 @@ git_credentials = Table(
     Column("sealed", Text, nullable=False),  # encrypted with a key that is not in the database
     Column("created_at", BigInteger, nullable=False),
 )
+
+#: Where a Project is told what happens.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project", String(128), nullable=False, index=True),  # region:projectKey
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),  # a JSON array of contract.webhooks.WebhookEvent
+    Column("sealed", Text, nullable=False),  # what it signs with, encrypted
+    Column("created_at", BigInteger, nullable=False),
+)
+
+#: What webhooks tell. Whoever has written what has happened need not wait for who deletes a
+#: webhook, so nothing refers to it here.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("webhook_id", String(36), nullable=False),
+    Column("project", String(128), nullable=False),  # region:projectKey
+    Column("type", String(32), nullable=False),  # a contract.webhooks.WebhookEvent
+    Column("payload", Text, nullable=False),  # the body, to the byte: it is what is signed
+    Column("state", String(10), nullable=False),  # waiting | delivered | failed
+    Column("attempts", Text, nullable=False),  # the latest ones, a JSON array
+    # When it is sent next, or when another node may take it; of a waiting one only.
+    Column("next_at", BigInteger, index=True),
+    Column("claimed", Boolean, nullable=False),  # whether a node is at it
+    Column("created_at", BigInteger, nullable=False, index=True),
+    Index("ix_webhook_deliveries_webhook_id_created_at_id", "webhook_id", "created_at", "id"),
+)

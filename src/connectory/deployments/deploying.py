@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 from connectory.building.model import Artifact, Builder, BuildFailed, Plan, Step
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
+from connectory.contract.webhooks import WebhookEvent
 from connectory.database.engine import Database
-from connectory.deployments import api_clients, model, store
+from connectory.deployments import api_clients, model, store, telling
 from connectory.deployments.api_clients import ApiClientError
 from connectory.deployments.client_steps import ClientStep
 from connectory.deployments.hosting import STATIC, Hosting
@@ -331,6 +332,7 @@ class Deploying:
             store.save(connection, api_clients.settled(connection, after, now))
             for listener in self._listeners:
                 listener.deployed(connection, after, release)
+            telling.tell(connection, WebhookEvent.DEPLOYMENT_DEPLOYED, after, now)
             self._turns.begin(connection, after.project, now)
 
         lease.finish(also=ended)
@@ -355,6 +357,7 @@ class Deploying:
             store.put_release(connection, replace(release, outcome=outcome, finished_at=now))
         after = model.failed(model.entered(before, entry), now)
         store.save(connection, api_clients.settled(connection, after, now))
+        telling.tell_failed(connection, after, now)
         self._turns.begin(connection, after.project, now)
 
     def _advance(

@@ -89,8 +89,16 @@ def _restore(
             hosting.route(deployment, application)
 
 
-def tell(database: Database, id_: str, entry: DeploymentReportEntry) -> None:
-    """Add an entry to a Deployment's report, unless it is the last one about the same."""
+def tell(
+    database: Database,
+    id_: str,
+    entry: DeploymentReportEntry,
+    also: Callable[[Connection, Deployment], None] | None = None,
+) -> None:
+    """Add an entry to a Deployment's report, unless it is the last one about the same.
+
+    `also` is done in the same transaction, whether or not it is.
+    """
     with database.write() as connection:
         subject = store.lock(connection, id_)
         if subject is None:
@@ -100,5 +108,7 @@ def tell(database: Database, id_: str, entry: DeploymentReportEntry) -> None:
             for each in subject.report
             if (each.title, each.application) == (entry.title, entry.application)
         ]
+        if also is not None:
+            also(connection, subject)
         if not same or same[-1].message != entry.message:
             store.save(connection, model.entered(subject, entry))

@@ -9,14 +9,17 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection
 
 from msgspec import Struct
+from sqlalchemy import Connection
 
 from connectory.building.model import Builder
 from connectory.containment.first_use import FirstUse
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
+from connectory.contract.webhooks import WebhookEvent
 from connectory.database.engine import Database, DatabaseUnavailable
-from connectory.deployments import model, restoring, store
+from connectory.deployments import model, restoring, store, telling
 from connectory.deployments.hosting import Hosting
+from connectory.deployments.model import Deployment
 from connectory.deployments.programs import Programs
 from connectory.gateway.server import Gateway
 from connectory.kernel.clock import Clock
@@ -151,8 +154,14 @@ def crash_loops(database: Database, clock: Clock) -> CrashLoops:
         asyncio.get_running_loop().run_in_executor(None, tell, program.deployment_id, entry)
 
     def tell(id_: str, entry: DeploymentReportEntry) -> None:
+        def also(connection: Connection, subject: Deployment) -> None:
+            if entry.type is ReportEntryType.ERROR:
+                name = str(entry.application)
+                type_ = WebhookEvent.CRASH_LOOP
+                telling.tell(connection, type_, subject, clock(), applicationName=name)
+
         try:
-            restoring.tell(database, id_, entry)
+            restoring.tell(database, id_, entry, also)
         except DatabaseUnavailable as error:
             log.warning("a crash loop was not told: %s", error)
 

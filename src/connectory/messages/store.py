@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, i
 from connectory.contract.messages import MessageState
 from connectory.database.tables import messages as table
 from connectory.database.tables import topics
+from connectory.messages import telling
 from connectory.messages.model import Attempt, Message, Outcome, Topic
 from connectory.specification.shape import RetryPolicy
 
@@ -270,6 +271,9 @@ def expire(connection: Connection, now: int, limit: int, *, kept: int) -> int:
     """
     chosen = select(table.c.id).where(table.c.expires_at <= now).limit(limit)
     ids = list(connection.execute(chosen).scalars())
+    if not ids:
+        return 0
+    telling.tell_of_expired(connection, ids, now)
     removed = connection.execute(
         delete(table).where(table.c.id.in_(ids), table.c.state == MessageState.DEAD)
     ).rowcount

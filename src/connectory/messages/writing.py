@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.kernel.clock import MILLISECOND, Clock
-from connectory.messages import store
+from connectory.messages import store, telling
 from connectory.messages.model import Keeping, Message, Outcome
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class Writer:
             with self._database.write() as connection:
                 answers, messages = self._append(connection, published)
                 if outcomes:
+                    telling.tell_of_outcomes(connection, outcomes, self._clock())
                     store.settle(connection, outcomes)
         except Exception as error:  # noqa: BLE001 - whatever it is, publishers wait to hear of it
             self._failed(loop, published, outcomes, error)

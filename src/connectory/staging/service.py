@@ -32,7 +32,7 @@ from connectory.http.access import Grant
 from connectory.kernel import ids
 from connectory.kernel.clock import Clock
 from connectory.sources.service import Sources
-from connectory.staging import store
+from connectory.staging import store, telling
 from connectory.staging.actions import Acting, apply, repositories
 from connectory.staging.declaring import read_declared
 from connectory.staging.model import Declared, Kind, Staged, created
@@ -243,9 +243,11 @@ def _mirror(connection: Connection, before: Staged, after: Staged, now: int) -> 
                 now=now,
             ),
         )
+        telling.published(connection, after, now)
         return
     if old.listed != new.listed:
         publishing.unlist(connection, after.id)
+        telling.unlisted(connection, after, now)
     if before.private_projects != after.private_projects:
         publishing.assign(connection, after.id, after.private_projects)
 
@@ -341,6 +343,8 @@ def _delete(connection: Connection, id_: str, name: Name, grant: Grant, now: int
     store.remove(connection, id_)
     if subject.connector is not None:
         publishing.release_key(connection, id_)
+        if subject.connector.listed:
+            telling.unlisted(connection, subject, now)
     actor = f"client:{grant.client_id}"
     audit.record(connection, act(subject, actor, "delete", now, version=subject.version))
     return subject
