@@ -44,12 +44,13 @@ class GitServer:
         return f"https://{host}:{self.port}/{path}"
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Files of a certificate for NAME and OTHER, and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
     now = dt.datetime.now(dt.UTC)
     names = [x509.DNSName(NAME), x509.DNSName(OTHER)]
-    certificate = (
+    made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -62,7 +63,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     ca_file, key_file = folder / "ca.pem", folder / "key.pem"
-    ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    ca_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
@@ -140,7 +141,7 @@ def _handler(server: GitServer, root: Path) -> type[BaseHTTPRequestHandler]:
 @contextlib.contextmanager
 def git_server(folder: Path, root: Path) -> Iterator[GitServer]:
     """Serve the repositories below `root`."""
-    ca_file, key_file = _certificate(folder)
+    ca_file, key_file = certificate(folder)
     running = GitServer(0, ca_file)
     listening = ThreadingHTTPServer(("127.0.0.1", 0), _handler(running, root))
     listening.daemon_threads = True

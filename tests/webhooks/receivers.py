@@ -129,6 +129,13 @@ class Hooks:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["data"])
 
+    def all_delivered(self, id_: str, count: int) -> None:
+        """Wait until so many deliveries are over, and all there are."""
+        deadline = time.monotonic() + SECONDS
+        while [each["state"] for each in self.deliveries(id_)] != ["delivered"] * count:
+            assert time.monotonic() < deadline, self.deliveries(id_)
+            time.sleep(0.02)
+
     def delivery(self, id_: str, *, attempts: int = 1, state: str | None = None) -> Json:
         """The latest delivery, once it has had so many attempts, and is in a state."""
         deadline = time.monotonic() + SECONDS

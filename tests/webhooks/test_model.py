@@ -135,6 +135,7 @@ def test_what_is_claimed_is_nobody_elses_until_its_time_is_up(database: Database
         assert kept.state is DeliveryState.WAITING
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_webhook_with_much_to_tell_leaves_room_for_others(database: Database) -> None:
     much, little = ids.new_id(), ids.new_id()
     told = [delivery(much, at=number) for number in range(100)]
@@ -150,6 +151,7 @@ def test_a_webhook_with_much_to_tell_leaves_room_for_others(database: Database) 
         assert [each.webhook_id for each in third] == [much]
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_what_no_webhook_of_the_project_wants_is_not_written(database: Database) -> None:
     made = Webhook(
         id=ids.new_id(),

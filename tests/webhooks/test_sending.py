@@ -2,12 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from connectory.contract.webhooks import WebhookEvent
 from connectory.database.engine import Database, open_database
@@ -16,30 +14,8 @@ from connectory.webhooks.service import emit
 from tests.deployments.shops import PROJECT, Shop, opened, own_installation
 from tests.harness import Installation, free_port
 from tests.staging.conftest import REGION
+from tests.webhooks.conftest import ALLOWED
 from tests.webhooks.receivers import Hooks, Receiver, receiving
-
-ALLOWED = {"CONNECTORY_WEBHOOK_PRIVATE_ADDRESSES": "on"}
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    made = own_installation(tmp_path_factory.mktemp("webhooks"))
-    made.run("migrate")
-    return made
-
-
-@pytest.fixture(scope="module")
-def shop(installation: Installation) -> Iterator[Shop]:
-    with installation.serving(settings=ALLOWED) as server, opened(installation, server) as made:
-        yield made
-
-
-@pytest.fixture
-def hooks(shop: Shop) -> Iterator[Hooks]:
-    made = Hooks(shop.http, shop.creator.project)
-    yield made
-    for each in shop.http.get(made.path).json()["results"]:
-        shop.http.delete(f"{made.path}/{each['id']}")
 
 
 def happen(database: Database, name: str = "live", times: int = 1) -> None:
@@ -216,8 +192,7 @@ def test_private_addresses_are_refused_unless_allowed_and_a_kill_loses_nothing(
         with installation.serving(settings=ALLOWED) as server, opened(installation, server) as shop:
             heard = receiver.until(before + 2)
             hooks = Hooks(shop.http, shop.creator.project)
-            hooks.delivery(made["id"], state="delivered")
-            assert [each["state"] for each in hooks.deliveries(made["id"])] == ["delivered"] * 2
+            hooks.all_delivered(made["id"], 2)
         assert {each.payload["data"]["key"] for each in heard} == {"first", "second"}
         assert len({each.id for each in heard}) == 2
         assert all(each.is_signed_with(made["secret"]) for each in heard)

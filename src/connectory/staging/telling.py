@@ -27,7 +27,7 @@ def _data(subject: Staged) -> dict[str, Any]:
     return {
         "id": subject.id,
         "key": subject.key,
-        "name": subject.name,
+        "name": subject.data.name,
         "version": connector.version if connector else None,
         "certified": connector.certified if connector else None,
     }
