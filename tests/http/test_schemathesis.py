@@ -67,7 +67,7 @@ parameters = {{ "path.key" = {{ dictionary = "keys", probability = 0.5 }} }}
 
 # Paths name Projects, and only one of them is the token's.
 [[operations]]
-include-path-regex = "/deployments|/topics/"
+include-path-regex = "/deployments|/topics/|/webhooks"
 warnings = false
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "403", "404", "409"]
 parameters = {{ "path.projectKey" = {{ dictionary = "projects", probability = 0.8 }} }}
