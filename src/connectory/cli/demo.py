@@ -64,7 +64,7 @@ def publish_demo_connector(database: Database, *, actor: str, now: int) -> None:
     line = {
         "key": KEY,
         "name": "Hello",
-        "description": "The demo's own connector: deploy it, call it, send it a message, run its job.",
+        "description": "The demo's own connector: deploy it, call it, send it messages.",
         "integrationTypes": ["other"],
         "creator": {"email": "demo@connectory.example", "company": "Connectory"},
         "repository": {"url": URL, "tag": TAG},
