@@ -51,6 +51,11 @@ def test_the_life_of_a_deployment(shop: Shop, connectory: Any, tmp_path: Path) -
     told = connectory("redeploy", "live", "--set", "service.GREETING=Moin", "--wait")
     assert "Information [service]: Application started" in told.stderr
     assert httpx.get(url_of(made), trust_env=False).json()["greeting"] == "Moin"
+    heading, second, first = connectory("releases", "live").stdout.splitlines()
+    assert heading.split()[:2] == ["RELEASE", "OUTCOME"]
+    assert second.startswith("2*")
+    assert second.endswith("service.GREETING changed")
+    assert first.startswith("1 ")
     shown = connectory("show", "live").stdout
     assert url_of(made) in shown
     assert "key-of-acme" not in shown

@@ -9,6 +9,7 @@ import click
 from connectory.cli.api import Api, ApiFault, with_api
 from connectory.cli.installation import as_json, show, table
 from connectory.cli.logs import logs
+from connectory.cli.releases import releases
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import Region, is_id
 from connectory.specification.faults import visible
@@ -60,6 +61,7 @@ def deployment() -> None:
 
 
 deployment.add_command(logs)
+deployment.add_command(releases)
 
 
 @deployment.command()

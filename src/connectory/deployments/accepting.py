@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from connectory.contract.connectors import (
@@ -9,11 +10,24 @@ from connectory.contract.connectors import (
     ConnectorConfigurationApplication,
     ConnectorContent,
 )
-from connectory.contract.deployments import DeploymentDraft, DeploymentType
+from connectory.contract.deployments import DeploymentConnector, DeploymentDraft, DeploymentType
 from connectory.contract.errors import DeploymentInvalidType, DeploymentProductionDeactivated
 from connectory.deployments.configuration import Configured
 from connectory.deployments.model import Application, Deployment, Reference, Release
 from connectory.kernel import ids
+
+
+def deployed_connector(reference: Reference) -> DeploymentConnector:
+    """A Connector as a Deployment shows it."""
+    content = reference.content
+    shared = set(DeploymentConnector.__struct_fields__) & set(ConnectorContent.__struct_fields__)
+    fields = {name: getattr(content, name) for name in shared}
+    return DeploymentConnector(id=reference.id, version=reference.version, **fields)
+
+
+def scopes_of(api_client: ConnectorApiClient | UnsetType) -> tuple[str, ...] | None:
+    """The scopes of the API Client that a Connector wants."""
+    return None if isinstance(api_client, UnsetType) else api_client.scopes
 
 
 def kept_or_new(

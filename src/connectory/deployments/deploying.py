@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
@@ -31,6 +32,7 @@ from connectory.runtime.model import StartFailed
 from connectory.sources.model import Fetched, SourceError
 from connectory.sources.service import Sources
 from connectory.specification.model import Specification
+from connectory.specification.shape import Scripts
 from connectory.staging.declaring import SpecificationMissing, read_specification, told
 from connectory.work.lease import Lease
 from connectory.work.model import Work, WorkDelayed
@@ -266,6 +268,14 @@ class Deploying:
                 },
                 retry_policies={
                     name: each.retry_policy for name, each in by_name.items() if each.retry_policy
+                },
+                scripts={
+                    name: Scripts(
+                        post_deploy=each.post_deploy or UNSET,
+                        pre_undeploy=each.pre_undeploy or UNSET,
+                    )
+                    for name, each in by_name.items()
+                    if each.post_deploy or each.pre_undeploy
                 },
             )
             store.put_release(connection, release)

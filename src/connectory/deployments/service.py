@@ -42,7 +42,14 @@ from connectory.database.audit import Act
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
 from connectory.deployments import model, references, store
-from connectory.deployments.accepting import as_it_is, kept_or_new, release_of, type_of
+from connectory.deployments.accepting import (
+    as_it_is,
+    deployed_connector,
+    kept_or_new,
+    release_of,
+    scopes_of,
+    type_of,
+)
 from connectory.deployments.configuration import Given, configured
 from connectory.deployments.model import Deployment, Reference
 from connectory.deployments.turns import DEPLOY, UNDEPLOY, Turns, enqueue
@@ -171,7 +178,7 @@ class Deployments:
             version=0,
             type=type_,
             region=draft.region,
-            connector=model.deployed_connector(reference),
+            connector=deployed_connector(reference),
             staged=reference.staged,
             applications=(),
             created_at=now,
@@ -261,7 +268,7 @@ class Deployments:
         declared = content.configurations or ()
         if not declared:
             raise DeploymentApplicationRequired
-        scopes = model.scopes_of(content.api_client)
+        scopes = scopes_of(content.api_client)
         new_client = before.client is None or before.client.scopes != scopes
         if (
             scopes is not None
@@ -282,7 +289,7 @@ class Deployments:
         gone = (each.id for each in before.applications if each.id not in staying)
         return replace(
             before,
-            connector=model.deployed_connector(reference),
+            connector=deployed_connector(reference),
             commit=reference.commit,
             source_owner=reference.owner,
             scopes=scopes,
