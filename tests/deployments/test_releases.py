@@ -15,11 +15,13 @@ from connectory.contract.scalars import ApplicationType
 from connectory.deployments.accepting import release_of
 from connectory.deployments.changes import changes
 from connectory.deployments.clients import GeneratedClient
+from connectory.deployments.comparing import difference
 from connectory.deployments.configuration import Values
+from connectory.deployments.environment import Environment
 from connectory.deployments.model import Application, Release, Request
 from connectory.specification.shape import ExponentialBackoff, Immediate, Scripts
 from tests.deployments.examples import deployment
-from tests.deployments.shops import Shop, example
+from tests.deployments.shops import Shop, entries, example
 from tests.staging.conftest import Creator, Platform
 
 
@@ -291,12 +293,19 @@ def newer_version(shop: Shop, connector: dict[str, Any], files: dict[str, str]) 
 def test_releases_are_listed_with_what_each_changed(shop: Shop) -> None:
     connector = shop.published(example("hard-coded-port"))
     made = shop.deployed(connector, key="live", configurations=configured("One", "key-of-acme 1"))
-    shop.redeploy(made["id"], configurationValues=configured("Two", "key-of-acme 1"))
+    assert compared(made) == []
+    again = shop.redeploy(made["id"], configurationValues=configured("Two", "key-of-acme 1"))
+    change = "1 value changed: GREETING\nGREETING: 'One' → 'Two'"
+    assert compared(again) == [("service", "Environment changed", change)]
     broken = example("crash-at-start") | {
         "connect.yaml": example("hard-coded-port")["connect.yaml"]
     }
     newer_version(shop, connector, broken)
-    assert shop.redeploy(made["id"], updateConnector=True)["status"] == "Failed"
+    failed = shop.redeploy(made["id"], updateConnector=True)
+    assert (failed["status"], compared(failed)) == (
+        "Failed",
+        [("service", "Environment unchanged", "")],
+    )
     page = releases(shop, "key=live")
     assert {name: page[name] for name in ("offset", "limit", "total", "count")} == {
         "offset": 0, "limit": 20, "total": 3, "count": 3,
@@ -329,7 +338,9 @@ def test_releases_are_listed_with_what_each_changed(shop: Shop) -> None:
     assert third["connector"]["tag"] == "v2.0.0"
     assert first["actor"].startswith("client:")
     assert first["createdAt"] <= first["finishedAt"] <= second["createdAt"]
-    shop.redeploy(made["id"], configurationValues=configured(key="key-of-acme 2"))
+    again = shop.redeploy(made["id"], configurationValues=configured(key="key-of-acme 2"))
+    change = "1 value changed: API_KEY (secured)"
+    assert compared(again) == [("service", "Environment changed", change)]
     newest = releases(shop, made["id"], limit=1, offset=0)["results"]
     # What failed is no measure: it is compared with what was deployed.
     assert [(each["number"], told(each)["since"]) for each in newest] == [(4, 2)]
@@ -342,3 +353,55 @@ def test_releases_are_those_of_ones_own_project(shop: Shop, platform: Platform) 
     assert missing.status_code == 404
     with platform.creator() as stranger:
         assert stranger.http.get(f"{shop.path}/key=live/releases").status_code == 403
+
+
+# What the report of a redeploy says of it
+
+
+def environment(values: dict[str, str], *secured: str) -> Environment:
+    return Environment(values=values, secured=frozenset(secured))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (environment({"AA": "1"}), environment({"AA": "1"}), ""),
+        (
+            environment({"AA": "1"}),
+            environment({"AA": "2"}),
+            "1 value changed: AA\nAA: '1' → '2'",
+        ),
+        (
+            environment({"AA": "1", "BB": "old secret"}, "BB"),
+            environment({"BB": "new secret", "CC": "9"}, "BB"),
+            (
+                "3 values changed: BB (secured), CC (added), AA (removed)\n"
+                "CC: none → '9'\nAA: '1' → none"
+            ),
+        ),
+        # What is a secret on one side is told on neither.
+        (
+            environment({"AA": "a secret"}, "AA"),
+            environment({"AA": "plain"}),
+            "1 value changed: AA (secured)",
+        ),
+        (
+            environment({"AA": ""}),
+            environment({"AA": "x" * 81}),
+            f"1 value changed: AA\nAA: '' → '{'x' * 80}…'",
+        ),
+    ],
+)
+def test_environments_are_compared_without_their_secrets(
+    before: Environment, after: Environment, said: str
+) -> None:
+    assert difference(before, after) == said
+
+
+def compared(deployment: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The entries of the report about environments: application, title and message."""
+    return [
+        (each["application"], each["title"], each.get("message", ""))
+        for each in entries(deployment)
+        if each["title"].startswith("Environment")
+    ]

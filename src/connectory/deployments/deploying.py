@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import UNSET
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
@@ -18,21 +17,22 @@ from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
 from connectory.deployments import api_clients, model, store
+from connectory.deployments.accepting import as_written
 from connectory.deployments.api_clients import ApiClientError
 from connectory.deployments.client_steps import ClientStep
+from connectory.deployments.comparing import compared
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.listening import Listener
 from connectory.deployments.measuring import Outcomes
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.overtaking import Overtaken, served
-from connectory.deployments.programs import Programs, health_check_of
+from connectory.deployments.programs import Programs
 from connectory.deployments.turns import Turns
 from connectory.kernel.clock import Clock
 from connectory.runtime.model import StartFailed
 from connectory.sources.model import Fetched, SourceError
 from connectory.sources.service import Sources
 from connectory.specification.model import Specification
-from connectory.specification.shape import Scripts
 from connectory.staging.declaring import SpecificationMissing, read_specification, told
 from connectory.work.lease import Lease
 from connectory.work.model import Work, WorkDelayed
@@ -239,7 +239,6 @@ class Deploying:
         self, lease: Lease, specification: Specification, artifacts: Mapping[str, Artifact]
     ) -> Release:
         """The release with all that it runs with, written before anything of it starts."""
-        by_name = {each.name: each for each in specification.applications}
         work = lease.work
         with self._database.write() as connection:
             before = self._locked(connection, work)
@@ -247,37 +246,14 @@ class Deploying:
             release = store.find_release(connection, before.id, number)
             if release is None:
                 raise Overtaken
-            applications = tuple(
-                replace(each, schedule=written.schedule, retry_policy=written.retry_policy)
-                if (written := by_name.get(each.name))
-                else each
-                for each in before.applications
-            )
-            store.save(connection, replace(before, applications=applications))
             release = replace(
-                release,
-                commit=before.commit,
-                applications=applications,
+                as_written(release, before, specification),
                 client=before.client,
                 artifacts={name: each.id for name, each in artifacts.items()},
-                endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
-                health_checks={
-                    name: health_check_of(each.health_check)
-                    for name, each in by_name.items()
-                    if each.health_check
-                },
-                retry_policies={
-                    name: each.retry_policy for name, each in by_name.items() if each.retry_policy
-                },
-                scripts={
-                    name: Scripts(
-                        post_deploy=each.post_deploy or UNSET,
-                        pre_undeploy=each.pre_undeploy or UNSET,
-                    )
-                    for name, each in by_name.items()
-                    if each.post_deploy or each.pre_undeploy
-                },
             )
+            before = replace(before, applications=release.applications)
+            before = compared(connection, before, release, self._programs, self._clock())
+            store.save(connection, before)
             store.put_release(connection, release)
             for listener in self._listeners:
                 listener.prepared(connection, before, release)

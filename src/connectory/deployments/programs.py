@@ -7,7 +7,13 @@ from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import ApplicationType
 from connectory.database.secrets import KeyRing
 from connectory.deployments.configuration import Values
-from connectory.deployments.environment import Commerce, credentials, values_of
+from connectory.deployments.environment import (
+    CLIENT_SECRET,
+    Commerce,
+    Environment,
+    credentials,
+    values_of,
+)
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.runtime.model import HealthCheck, Program, StartFailed
@@ -41,6 +47,25 @@ class Programs:
         found |= {each.key: each.value for each in application.values.standard}
         url = self._hosting.url(deployment, application)
         return found | ({"APPLICATION_URL": url} if url else {})
+
+    def environment(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> Environment:
+        """What an application of a release finds; of static ones, what their build does.
+
+        Raises:
+            SecretKeysError: a secret cannot be opened.
+        """
+        if application.type in STATIC:
+            shown = Values(standard=(*release.shared.standard, *application.values.standard))
+            return Environment(
+                values=values_of(shown, self._opener(deployment)), secured=frozenset()
+            )
+        secured = (*release.shared.secured, *application.values.secured)
+        names = {each.key for each in secured} | ({CLIENT_SECRET} if release.client else set())
+        return Environment(
+            values=self._environment(deployment, release, application), secured=frozenset(names)
+        )
 
     def program(
         self, deployment: Deployment, release: Release, application: Application
