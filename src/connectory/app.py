@@ -316,6 +316,7 @@ def _running(
         hosting=hosting,
         programs=Programs(builds, hosting, commerce, key_ring, mask=logs.mask),
         logs=logs,
+        releases_kept=settings.releases_kept,
         host=settings.gateway_host,
         port=settings.gateway_port if settings.gateway_url else 0,
     )

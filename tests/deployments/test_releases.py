@@ -21,7 +21,7 @@ from connectory.deployments.environment import Environment
 from connectory.deployments.model import Application, Release, Request
 from connectory.specification.shape import ExponentialBackoff, Immediate, Scripts
 from tests.deployments.examples import deployment
-from tests.deployments.shops import Shop, entries, example
+from tests.deployments.shops import Shop, compared, configured, example
 from tests.staging.conftest import Creator, Platform
 
 
@@ -257,37 +257,9 @@ def test_the_keys_that_are_told_are_those_whose_value_or_kind_differs(
 # The list of them
 
 
-def configured(greeting: str | None = None, key: str | None = None) -> list[dict[str, Any]]:
-    """Values of the service of the example."""
-    standard = [] if greeting is None else [{"key": "GREETING", "value": greeting}]
-    secured = [] if key is None else [{"key": "API_KEY", "value": key}]
-    return [
-        {
-            "applicationName": "service",
-            "standardConfiguration": standard,
-            "securedConfiguration": secured,
-        }
-    ]
-
-
-def releases(shop: Shop, place: str, **query: int) -> dict[str, Any]:
-    answer = shop.http.get(f"{shop.path}/{place}/releases", params=query)
-    assert answer.status_code == 200, answer.text
-    assert "key-of-acme" not in answer.text
-    return dict(answer.json())
-
-
 def told(release: dict[str, Any]) -> dict[str, Any]:
     """What it says that it changed, without what is empty."""
     return {name: value for name, value in release["changes"].items() if value}
-
-
-def newer_version(shop: Shop, connector: dict[str, Any], files: dict[str, str]) -> None:
-    """Publish other files as the next version of a Connector."""
-    shop.creator.repositories.tag("v2.0.0", files, name="acme")
-    repository = {"url": shop.creator.repositories.url("acme"), "tag": "v2.0.0"}
-    shop.creator.update(connector["id"], {"action": "setRepository", **repository})
-    assert shop.creator.publish(connector["id"])["status"] == "Published"
 
 
 def test_releases_are_listed_with_what_each_changed(shop: Shop) -> None:
@@ -300,13 +272,13 @@ def test_releases_are_listed_with_what_each_changed(shop: Shop) -> None:
     broken = example("crash-at-start") | {
         "connect.yaml": example("hard-coded-port")["connect.yaml"]
     }
-    newer_version(shop, connector, broken)
+    shop.next_version(connector, broken)
     failed = shop.redeploy(made["id"], updateConnector=True)
     assert (failed["status"], compared(failed)) == (
         "Failed",
         [("service", "Environment unchanged", "")],
     )
-    page = releases(shop, "key=live")
+    page = shop.releases("key=live")
     assert {name: page[name] for name in ("offset", "limit", "total", "count")} == {
         "offset": 0, "limit": 20, "total": 3, "count": 3,
     }  # fmt: skip
@@ -341,10 +313,10 @@ def test_releases_are_listed_with_what_each_changed(shop: Shop) -> None:
     again = shop.redeploy(made["id"], configurationValues=configured(key="key-of-acme 2"))
     change = "1 value changed: API_KEY (secured)"
     assert compared(again) == [("service", "Environment changed", change)]
-    newest = releases(shop, made["id"], limit=1, offset=0)["results"]
+    newest = shop.releases(made["id"], limit=1, offset=0)["results"]
     # What failed is no measure: it is compared with what was deployed.
     assert [(each["number"], told(each)["since"]) for each in newest] == [(4, 2)]
-    assert releases(shop, made["id"], limit=2, offset=3)["results"] == [first]
+    assert shop.releases(made["id"], limit=2, offset=3)["results"] == [first]
     shop.delete(made["id"])
 
 
@@ -396,12 +368,3 @@ def test_environments_are_compared_without_their_secrets(
     before: Environment, after: Environment, said: str
 ) -> None:
     assert difference(before, after) == said
-
-
-def compared(deployment: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The entries of the report about environments: application, title and message."""
-    return [
-        (each["application"], each["title"], each.get("message", ""))
-        for each in entries(deployment)
-        if each["title"].startswith("Environment")
-    ]

@@ -205,6 +205,7 @@ class Release(Wire, frozen=True, kw_only=True):
         shared: Values that all applications get; secrets are encrypted.
         client: The API Client that it runs with.
         actor: Who asked for it.
+        rollback_to: Number of the release that it brought back, where it is a rollback.
         outcome: `deploying`, `deployed`, `failed` or `cancelled`.
         created_at: Microseconds since 1970.
         finished_at: Microseconds since 1970; none while it is under way.
@@ -223,6 +224,7 @@ class Release(Wire, frozen=True, kw_only=True):
     shared: Values = Values()
     client: GeneratedClient | None = None
     actor: str
+    rollback_to: int | None = None
     outcome: str = "deploying"
     created_at: int
     finished_at: int | None = None

@@ -93,6 +93,7 @@ def _shown(
         number=release.number,
         outcome=ReleaseOutcome(release.outcome),
         serving=release.number == deployment.release,
+        rollback_to=UNSET if release.rollback_to is None else release.rollback_to,
         created_at=to_rfc3339(release.created_at),
         finished_at=UNSET if release.finished_at is None else to_rfc3339(release.finished_at),
         actor=release.actor,
