@@ -142,11 +142,13 @@ class Shop:
         assert "key-of-acme" not in answer.text
         return dict(answer.json())
 
-    def next_version(self, connector: dict[str, Any], files: Mapping[str, str]) -> None:
+    def next_version(
+        self, connector: dict[str, Any], files: Mapping[str, str], tag: str = "v2.0.0"
+    ) -> None:
         """Publish other files as the next version of a Connector."""
         repositories = self.creator.repositories
-        repositories.tag("v2.0.0", files, name="acme")
-        repository = {"url": repositories.url("acme"), "tag": "v2.0.0"}
+        repositories.tag(tag, files, name="acme")
+        repository = {"url": repositories.url("acme"), "tag": tag}
         self.creator.update(connector["id"], {"action": "setRepository", **repository})
         found = self.creator.publish(connector["id"])
         assert found["status"] == "Published", found

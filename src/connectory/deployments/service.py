@@ -25,6 +25,7 @@ from connectory.contract.errors import (
     ApiErrors,
     AuthorizationError,
     ConcurrentModification,
+    DeploymentApplicationDoNotBelong,
     DeploymentApplicationRequired,
     DeploymentConnectorUpdateFailure,
     DeploymentUnsupportedRegion,
@@ -363,6 +364,9 @@ def _shared(given: object) -> DeploymentGlobalConfiguration | None:
 
 
 def _cause(error: ApiError) -> str:
+    """Why a version does not take the place of the one before, in words about the version."""
+    if isinstance(error, DeploymentApplicationDoNotBelong):
+        return f"it has no application '{error.application}'"
     detail = error.details.get("detailedErrorMessage")
     return str(detail) if detail else error.message
 
