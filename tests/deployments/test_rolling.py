@@ -1,43 +1,19 @@
 """Releases that follow each other under load: nobody who calls notices, but for the answers."""
 
-import contextlib
-import http.client
-import itertools
-import json
 import statistics
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.deployments.shops import Shop, configured, example, url_of
+from tests.deployments.calling import Load, files, greeting_of
+from tests.deployments.shops import Shop, configured, url_of
 from tests.messages.listeners import Listening
 from tests.staging.conftest import Creator, Platform
 
 pytestmark = pytest.mark.long
 
-CALLS, CALLERS = 10_000, 8
-#: How long one call in so many takes: some are under way at every switch.
-SLOW, SLOW_MILLISECONDS = 50, 400
-
-#: It dies at once when it is asked to end: what is under way then is lost.
-SERVICE = f"""\
-const http = require('node:http');
-const answer = JSON.stringify({{ greeting: process.env.GREETING }});
-http.createServer((request, response) => {{
-  request.resume();
-  const end = () => response.end(answer);
-  request.on('end', () => {{
-    if (request.url.endsWith('slow')) setTimeout(end, {SLOW_MILLISECONDS});
-    else end();
-  }});
-}}).listen(8080);
-"""
+CALLS = 10_000
 
 
 @pytest.fixture(scope="module")
@@ -52,56 +28,20 @@ def shop(platform: Platform, creator: Creator) -> Shop:
 
 def deployed(shop: Shop) -> dict[str, Any]:
     """One with two releases, `One` and `Two`."""
-    files = example("hard-coded-port") | {"service/index.js": SERVICE}
-    made = shop.deployed(shop.published(files), configurations=configured("One"))
+    made = shop.deployed(shop.published(files()), configurations=configured("One"))
     return shop.redeploy(made["id"], configurationValues=configured("Two"))
 
 
-@dataclass
-class Load:
-    """Calls by many at once: what was answered, and what went wrong."""
-
-    host: str
-    calls: int
-    greetings: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def done(self) -> bool:
-        return self.greetings.total() + len(self.faults) >= self.calls
-
-    def call(self) -> None:
-        """Call until all calls are made, on one connection as long as it is kept."""
-        connection = http.client.HTTPConnection(self.host, timeout=30)
-        while (number := next(self.numbers)) < self.calls:
-            path = "/slow" if number % SLOW == 0 else "/"
-            method, body = ("POST", b"x" * 2_000) if number % 3 == 0 else ("GET", None)
-            try:
-                connection.request(method, path, body)
-                answer = connection.getresponse()
-                text = answer.read()
-                fault = "" if answer.status == 200 else f"{method} {path}: {answer.status} {text!r}"
-            except (OSError, http.client.HTTPException) as error:
-                fault = f"{method} {path}: {error!r}"
-                connection.close()
-            with self.lock:
-                if fault:
-                    self.faults.append(fault)
-                else:
-                    self.greetings[json.loads(text)["greeting"]] += 1
-            time.sleep(0.002)
-        connection.close()
+def host_of(deployment: dict[str, Any]) -> str:
+    return url_of(deployment).removeprefix("http://").partition("/")[0]
 
 
 @pytest.mark.timeout(300)
 def test_no_call_fails_while_releases_follow_each_other(shop: Shop) -> None:
     made = deployed(shop)
-    load = Load(url_of(made).removeprefix("http://").partition("/")[0], CALLS)
-    with ThreadPoolExecutor(CALLERS) as pool:
-        calling = [pool.submit(load.call) for _ in range(CALLERS)]
-        greetings, releases = ["Two"], 0
+    load = Load(host_of(made), CALLS)
+    greetings, releases = ["Two"], 0
+    with load.running():
         while not load.done:
             if releases % 2:
                 found = shop.brought_back(made["id"], 1)
@@ -112,8 +52,6 @@ def test_no_call_fails_while_releases_follow_each_other(shop: Shop) -> None:
                 found = shop.redeploy(made["id"], configurationValues=values)
             assert found["status"] == "Deployed", found
             releases += 1
-        for each in calling:
-            each.result()
     assert load.faults == []
     assert load.greetings.total() == CALLS
     # There was something to notice: calls were answered by most of the releases.
@@ -124,7 +62,7 @@ def test_no_call_fails_while_releases_follow_each_other(shop: Shop) -> None:
 
 def test_a_rollback_serves_within_a_second(shop: Shop) -> None:
     made = deployed(shop)
-    host = url_of(made).removeprefix("http://").partition("/")[0]
+    host = host_of(made)
     seconds = []
     for number in (1, 2) * 4:
         greeting = "One" if number == 1 else "Two"
@@ -136,12 +74,6 @@ def test_a_rollback_serves_within_a_second(shop: Shop) -> None:
         assert shop.settled(made["id"])["status"] == "Deployed"
     assert statistics.median(seconds) < 1.0, seconds
     shop.delete(made["id"])
-
-
-def greeting_of(host: str) -> str:
-    with contextlib.closing(http.client.HTTPConnection(host, timeout=30)) as connection:
-        connection.request("GET", "/")
-        return str(json.loads(connection.getresponse().read())["greeting"])
 
 
 #: Tells when a delivery begins and when it ends, and by which release.
@@ -168,7 +100,7 @@ deployAs:
 
 def test_a_delivery_under_way_at_a_switch_ends_on_the_instance_that_began_it(shop: Shop) -> None:
     package = '{"name": "listener", "version": "1.0.0", "scripts": {"start": "node index.js"}}'
-    files = {
+    listener = {
         "connect.yaml": LISTENER_YAML,
         "listener/package.json": package,
         "listener/index.js": LISTENER,
@@ -178,7 +110,7 @@ def test_a_delivery_under_way_at_a_switch_ends_on_the_instance_that_began_it(sho
         value = {"key": "RELEASE", "value": name}
         return [{"applicationName": "listener", "standardConfiguration": [value]}]
 
-    made = shop.deployed(shop.published(files), configurations=values("one"))
+    made = shop.deployed(shop.published(listener), configurations=values("one"))
     listening = Listening(shop, made)
     for redeployed in (
         lambda: shop.redeploy(made["id"], configurationValues=values("two")),
