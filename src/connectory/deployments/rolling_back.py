@@ -24,8 +24,9 @@ def find(connection: Connection, subject: Deployment, number: int) -> Release:
         InvalidJsonInput: there is none of this number, it was never deployed, or it cannot be read.
     """
     what = f"actions[0].release: release {number} of the Deployment with {subject.name}"
+    known = number <= subject.releases  # a database takes no number of any size
     try:
-        release = store.find_release(connection, subject.id, number)
+        release = store.find_release(connection, subject.id, number) if known else None
     except store.Damaged:
         raise InvalidJsonInput(f"{what} cannot be read") from None
     if release is None:
