@@ -63,6 +63,9 @@ def test_the_life_of_a_deployment(shop: Shop, connectory: Any, tmp_path: Path) -
     assert httpx.get(url_of(made), trust_env=False).json()["greeting"] == "Hello"
     newest = connectory("releases", "live", "--limit", "1").stdout.splitlines()[1]
     assert "back to release 1; service.GREETING changed" in newest
+    wrong = connectory("rollback", "live", "--release", "9", expect=1).stderr
+    assert "release 9 of the Deployment" in wrong
+    assert len(wrong.splitlines()) == 1
     connectory("rollback", "live", "--release", "2", "--wait")
     assert httpx.get(url_of(made), trust_env=False).json()["greeting"] == "Moin"
     shown = connectory("show", "live").stdout
