@@ -1,6 +1,7 @@
 """What runs of a release: the programs, with their environments, and their addresses."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from connectory.building.model import Builder
 from connectory.contract.deployments import DeploymentType
@@ -18,6 +19,9 @@ from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.runtime.model import HealthCheck, Program, StartFailed
 from connectory.specification import shape
+
+#: The longest run of a job, by the published documentation: a redeploy waits for its end.
+_RUN_SECONDS: Final = 1_800.0
 
 
 class Programs:
@@ -88,6 +92,7 @@ class Programs:
             environment=self._environment(deployment, release, application),
             warm=deployment.type is DeploymentType.PRODUCTION,
             health_check=release.health_checks.get(application.name),
+            drain_seconds=_RUN_SECONDS if application.type is ApplicationType.JOB else None,
         )
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
