@@ -20,12 +20,13 @@ from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
 from connectory.deployments import endpoints as deployment_endpoints
-from connectory.deployments import measuring
+from connectory.deployments import measuring, release_endpoints
 from connectory.deployments.environment import Commerce
 from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.measuring import Outcomes
 from connectory.deployments.programs import Programs
+from connectory.deployments.releases import Releases
 from connectory.deployments.running import Running, crash_loops, refusal_of
 from connectory.deployments.service import Deployments
 from connectory.deployments.turns import Turns
@@ -156,6 +157,7 @@ def compose(
         *staging_endpoints.endpoints(staging),
         *certification_endpoints.endpoints(certifications),
         *deployment_endpoints.endpoints(deployments),
+        *release_endpoints.endpoints(Releases(database, key_ring)),
         *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
         *message_endpoints.endpoints(messages, deployments),
         *identity_endpoints.endpoints(identity),
@@ -314,6 +316,7 @@ def _running(
         hosting=hosting,
         programs=Programs(builds, hosting, commerce, key_ring, mask=logs.mask),
         logs=logs,
+        releases_kept=settings.releases_kept,
         host=settings.gateway_host,
         port=settings.gateway_port if settings.gateway_url else 0,
     )

@@ -313,6 +313,12 @@ class Settings:
         _whole_number(1),
         "How many deploys of one Project are under way at once; others are Queued until one ends.",
     )
+    releases_kept: int = _setting(
+        5,
+        _whole_number(0),
+        "How many releases of each Deployment, beside the one that serves, keep what they were"
+        " built into, so that a rollback builds nothing.",
+    )
     application_network: Reach = _setting(
         "public",
         _reach,

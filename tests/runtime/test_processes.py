@@ -123,6 +123,27 @@ def test_a_release_that_is_run_and_switched_to_again_takes_its_own_place(play):
     play(scene)
 
 
+def test_what_is_under_way_at_a_switch_may_take_as_long_as_its_program_says(play):
+    async def scene(stage):
+        patient = {"application_id": "a-1", "drain_seconds": 60.0}
+        runtime, addresses = stage.runtime, {}
+        for release in (1, 2):
+            for fields in (patient, {"application_id": "a-2"}):
+                name = fields["application_id"]
+                await runtime.run(stage.program(release=release, **fields), seconds=20)
+                await runtime.switch(name, release)
+                if release == 1:
+                    addresses[name] = await runtime.address(name)
+        # The other one's time is over: it is stopped with its call.
+        await stage.until(lambda: stage.plain.running == 3)
+        assert (await answer(addresses["a-1"]))["greeting"] == "hello"
+        for name, address in addresses.items():
+            runtime.released(name, address)
+        await stage.until(lambda: stage.plain.running == 2)
+
+    play(scene, drain_seconds=0.1)
+
+
 def test_a_program_gets_its_environment_and_the_reserved_names(play):
     async def scene(stage):
         await stage.runtime.run(

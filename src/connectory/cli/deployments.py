@@ -9,6 +9,7 @@ import click
 from connectory.cli.api import Api, ApiFault, with_api
 from connectory.cli.installation import as_json, show, table
 from connectory.cli.logs import logs
+from connectory.cli.releases import release_before, releases
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import Region, is_id
 from connectory.specification.faults import visible
@@ -60,6 +61,7 @@ def deployment() -> None:
 
 
 deployment.add_command(logs)
+deployment.add_command(releases)
 
 
 @deployment.command()
@@ -188,6 +190,37 @@ def redeploy(
     action |= {"configurationValues": applications} if applications else {}
     action |= {"globalConfiguration": shared} if shared else {}
     version = api.get(path)["version"]
+    made = api.post(path, {"version": version, "actions": [action]})
+    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+
+
+@deployment.command()
+@_key
+@click.option(
+    "--release",
+    type=click.IntRange(1),
+    help="Which one; else the latest that was deployed before the one that takes the calls.",
+)
+@click.option("--skip-scripts", is_flag=True, help="Leave scripts out.")
+@_wait
+@_seconds
+@as_json
+@with_api
+def rollback(
+    *,
+    api: Api,
+    key: str,
+    release: int | None,
+    skip_scripts: bool,
+    wait: bool,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Bring an earlier release back, with all that it had, without building. Of Connectory only."""
+    path = api.path("deployments", _named(key))
+    version = api.get(path)["version"]
+    number = release_before(api, key) if release is None else release
+    action: Json = {"action": "rollback", "release": number, "skipScripts": skip_scripts}
     made = api.post(path, {"version": version, "actions": [action]})
     _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
 

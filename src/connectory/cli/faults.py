@@ -4,6 +4,7 @@ from connectory.catalogue.importing import ImportFault
 from connectory.cli.api import ApiFault
 from connectory.cli.deployments import DeploymentFault
 from connectory.cli.messages import MessageFault
+from connectory.cli.releases import ReleaseFault
 from connectory.contract.errors import ApiError
 from connectory.database.backup import BackupError
 from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
@@ -35,6 +36,7 @@ EXPECTED = (
     MessageFault,
     OSError,
     PolicyError,
+    ReleaseFault,
     SchemaMismatch,
     SecretKeysError,
     SettingError,

@@ -361,6 +361,7 @@ class DeploymentApplicationDoNotBelong(ApiError):
 
     def __init__(self, name: str, application: str) -> None:
         super().__init__(f"Deployment with {name} does not include application: {application}")
+        self.application = application
 
 
 class DeploymentConnectorUpdateFailure(ApiError):

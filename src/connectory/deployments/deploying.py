@@ -16,15 +16,17 @@ from connectory.building.model import Artifact, Builder, BuildFailed, Plan, Step
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
-from connectory.deployments import api_clients, model, store
+from connectory.deployments import api_clients, model, rolling_back, store
+from connectory.deployments.accepting import as_written
 from connectory.deployments.api_clients import ApiClientError
 from connectory.deployments.client_steps import ClientStep
+from connectory.deployments.comparing import compared
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.listening import Listener
 from connectory.deployments.measuring import Outcomes
 from connectory.deployments.model import Application, Deployment, Release
-from connectory.deployments.overtaking import Overtaken, served
-from connectory.deployments.programs import Programs, health_check_of
+from connectory.deployments.overtaking import Overtaken, made_by, served
+from connectory.deployments.programs import Programs
 from connectory.deployments.turns import Turns
 from connectory.kernel.clock import Clock
 from connectory.runtime.model import StartFailed
@@ -128,7 +130,10 @@ class Deploying:
         refusal = self._refusal(self._deployment(lease.work).connector.repository.url)
         if refusal:
             raise _Failed(self._error("The deployment was refused", refusal))
-        fetched, specification = self._source(lease)
+        if self._release(lease.work).rollback_to is None:
+            fetched, specification = self._source(lease)
+        else:
+            fetched, specification = self._brought_back(lease), None
         self._client(lease)
         artifacts = self._artifacts(lease, fetched)
         release = self._prepared(lease, specification, artifacts)
@@ -165,6 +170,19 @@ class Deploying:
             )
         return fetched, read.specification
 
+    def _brought_back(self, lease: Lease) -> Fetched:
+        """The commit of the release that is brought back; told once, with what is lost of it."""
+        deployment, release = self._deployment(lease.work), self._release(lease.work)
+        fetched = Fetched(deployment.connector.repository, release.commit or "")
+        if lease.work.step is None:
+            names = (each.name for each in release.applications)
+            gone = [
+                each for each in names if not self._builder.use(release.artifacts.get(each, ""))
+            ]
+            entries = rolling_back.entries(release, gone, self._clock())
+            self._advance(lease, SOURCE, lambda each: replace(each, report=entries), {})
+        return fetched
+
     def _client(self, lease: Lease) -> None:
         """See to it that there is the API Client that the Connector wants."""
         if lease.work.step != SOURCE:
@@ -179,7 +197,10 @@ class Deploying:
     def _artifacts(self, lease: Lease, fetched: Fetched) -> dict[str, Artifact]:
         """What the applications are built into, by name."""
         deployment = self._deployment(lease.work)
-        known: Mapping[str, str] = lease.work.progress.get("artifacts", {})
+        known: Mapping[str, str] = {
+            **self._release(lease.work).artifacts,
+            **lease.work.progress.get("artifacts", {}),
+        }
         found = {name: self._builder.use(id_) for name, id_ in known.items()}
         built = {name: each for name, each in found.items() if each is not None}
         missing = [each for each in deployment.applications if each.name not in built]
@@ -234,40 +255,26 @@ class Deploying:
             raise _Failed(self._error("Build failed", str(failure), name)) from None
 
     def _prepared(
-        self, lease: Lease, specification: Specification, artifacts: Mapping[str, Artifact]
+        self, lease: Lease, specification: Specification | None, artifacts: Mapping[str, Artifact]
     ) -> Release:
-        """The release with all that it runs with, written before anything of it starts."""
-        by_name = {each.name: each for each in specification.applications}
+        """The release with all that it runs with, written before anything of it starts.
+
+        Without a specification it has that already: it is brought back.
+        """
         work = lease.work
         with self._database.write() as connection:
             before = self._locked(connection, work)
-            number = before.request.release if before.request else before.releases
-            release = store.find_release(connection, before.id, number)
-            if release is None:
-                raise Overtaken
-            applications = tuple(
-                replace(each, schedule=written.schedule, retry_policy=written.retry_policy)
-                if (written := by_name.get(each.name))
-                else each
-                for each in before.applications
-            )
-            store.save(connection, replace(before, applications=applications))
+            release = made_by(connection, before)
+            if specification is not None:
+                release = as_written(release, before, specification)
             release = replace(
                 release,
-                commit=before.commit,
-                applications=applications,
                 client=before.client,
                 artifacts={name: each.id for name, each in artifacts.items()},
-                endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
-                health_checks={
-                    name: health_check_of(each.health_check)
-                    for name, each in by_name.items()
-                    if each.health_check
-                },
-                retry_policies={
-                    name: each.retry_policy for name, each in by_name.items() if each.retry_policy
-                },
             )
+            before = replace(before, applications=release.applications)
+            before = compared(connection, before, release, self._programs, self._clock())
+            store.save(connection, before)
             store.put_release(connection, release)
             for listener in self._listeners:
                 listener.prepared(connection, before, release)
@@ -382,6 +389,11 @@ class Deploying:
     def _deployment(self, work: Work) -> Deployment:
         with self._database.read() as connection:
             return served(store.with_id(connection, work.subject), work)
+
+    def _release(self, work: Work) -> Release:
+        """The release that the work makes."""
+        with self._database.read() as connection:
+            return made_by(connection, served(store.with_id(connection, work.subject), work))
 
     def _locked(self, connection: Connection, work: Work) -> Deployment:
         return served(store.lock(connection, work.subject), work)

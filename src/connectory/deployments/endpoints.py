@@ -273,7 +273,8 @@ def _of_one(
             method="POST",
             summary=f"Redeploy Deployment by {by}",
             description="Takes one action, `redeploy`. Values that are left out stay as they are;"
-            " the release before serves until the new one is healthy.",
+            " the release before serves until the new one is healthy. Of Connectory alone is"
+            " the action `rollback`: it brings back a release that was deployed, without building.",
             permissions=MANAGE_DEPLOYMENTS,
             body=DeploymentUpdate,
             success=(201, Deployment),

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from connectory.contract import deployments as wire
-from connectory.contract.connectors import ConnectorApiClient, ConnectorContent, Wire
+from connectory.contract.connectors import ConnectorContent, Wire
 from connectory.contract.deployments import (
     ConfigurationValue,
     DeploymentConnector,
@@ -28,7 +28,7 @@ from connectory.deployments.transitions import STATUS, DeploymentEvent
 from connectory.kernel.clock import to_rfc3339
 from connectory.kernel.transitions import NoTransition
 from connectory.runtime.model import HealthCheck
-from connectory.specification.shape import Immediate, RetryPolicy
+from connectory.specification.shape import Immediate, RetryPolicy, Scripts
 
 #: What stands for a secret, whatever its length.
 MASK = "****"
@@ -200,10 +200,12 @@ class Release(Wire, frozen=True, kw_only=True):
         endpoints: Path of each application, by name, as connect.yaml has it.
         health_checks: How the health of applications is told, by name.
         retry_policies: How messages are sent again, by name of the application.
+        scripts: The scripts of applications, by name.
         applications: What it runs, with their configuration; secrets are encrypted.
         shared: Values that all applications get; secrets are encrypted.
         client: The API Client that it runs with.
         actor: Who asked for it.
+        rollback_to: Number of the release that it brought back, where it is a rollback.
         outcome: `deploying`, `deployed`, `failed` or `cancelled`.
         created_at: Microseconds since 1970.
         finished_at: Microseconds since 1970; none while it is under way.
@@ -217,26 +219,15 @@ class Release(Wire, frozen=True, kw_only=True):
     endpoints: Mapping[str, str] = {}
     health_checks: Mapping[str, HealthCheck] = {}
     retry_policies: Mapping[str, RetryPolicy] = {}
+    scripts: Mapping[str, Scripts] = {}
     applications: tuple[Application, ...]
     shared: Values = Values()
     client: GeneratedClient | None = None
     actor: str
+    rollback_to: int | None = None
     outcome: str = "deploying"
     created_at: int
     finished_at: int | None = None
-
-
-def deployed_connector(reference: Reference) -> DeploymentConnector:
-    """A Connector as a Deployment shows it."""
-    content = reference.content
-    shared = set(DeploymentConnector.__struct_fields__) & set(ConnectorContent.__struct_fields__)
-    fields = {name: getattr(content, name) for name in shared}
-    return DeploymentConnector(id=reference.id, version=reference.version, **fields)
-
-
-def scopes_of(api_client: ConnectorApiClient | UnsetType) -> tuple[str, ...] | None:
-    """The scopes of the API Client that a Connector wants."""
-    return None if isinstance(api_client, UnsetType) else api_client.scopes
 
 
 def require_at_rest(subject: Deployment) -> None:
@@ -370,11 +361,12 @@ def _shown_application(application: Application, subject: Deployment) -> wire.Ap
         url=application.url or UNSET,
         topic=f"projects/{project_key}/topics/{topic_name(application)}" if is_event else UNSET,
         schedule=application.values.schedule or application.schedule or UNSET,
-        retry_policy=_shown_policy(application.values.retry_policy or application.retry_policy),
+        retry_policy=shown_policy(application.values.retry_policy or application.retry_policy),
     )
 
 
-def _shown_policy(policy: RetryPolicy | None) -> wire.RetryPolicy | UnsetType:
+def shown_policy(policy: RetryPolicy | None) -> wire.RetryPolicy | UnsetType:
+    """A retry policy as the API shows it."""
     if policy is None:
         return UNSET
     if isinstance(policy, Immediate):

@@ -1,17 +1,27 @@
 """What runs of a release: the programs, with their environments, and their addresses."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from connectory.building.model import Builder
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import ApplicationType
 from connectory.database.secrets import KeyRing
 from connectory.deployments.configuration import Values
-from connectory.deployments.environment import Commerce, credentials, values_of
+from connectory.deployments.environment import (
+    CLIENT_SECRET,
+    Commerce,
+    Environment,
+    credentials,
+    values_of,
+)
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.runtime.model import HealthCheck, Program, StartFailed
 from connectory.specification import shape
+
+#: The longest run of a job, by the published documentation: a redeploy waits for its end.
+_RUN_SECONDS: Final = 1_800.0
 
 
 class Programs:
@@ -42,6 +52,25 @@ class Programs:
         url = self._hosting.url(deployment, application)
         return found | ({"APPLICATION_URL": url} if url else {})
 
+    def environment(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> Environment:
+        """What an application of a release finds; of static ones, what their build does.
+
+        Raises:
+            SecretKeysError: a secret cannot be opened.
+        """
+        if application.type in STATIC:
+            shown = Values(standard=(*release.shared.standard, *application.values.standard))
+            return Environment(
+                values=values_of(shown, self._opener(deployment)), secured=frozenset()
+            )
+        secured = (*release.shared.secured, *application.values.secured)
+        names = {each.key for each in secured} | ({CLIENT_SECRET} if release.client else set())
+        return Environment(
+            values=self._environment(deployment, release, application), secured=frozenset(names)
+        )
+
     def program(
         self, deployment: Deployment, release: Release, application: Application
     ) -> Program:
@@ -63,6 +92,7 @@ class Programs:
             environment=self._environment(deployment, release, application),
             warm=deployment.type is DeploymentType.PRODUCTION,
             health_check=release.health_checks.get(application.name),
+            drain_seconds=_RUN_SECONDS if application.type is ApplicationType.JOB else None,
         )
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:

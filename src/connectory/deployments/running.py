@@ -49,6 +49,8 @@ class Running(Struct, frozen=True, kw_only=True):
     hosting: Hosting
     programs: Programs
     logs: Logs
+    #: How many releases of each Deployment can be brought back without a build.
+    releases_kept: int
     host: str
     #: Of the gateway for names of a domain; 0, which is any, where applications have addresses of
     #: their own and nobody calls it.
@@ -102,7 +104,7 @@ class Running(Struct, frozen=True, kw_only=True):
 
     async def _sweep(self) -> None:
         # Not in a thread of the event loop's: a database that hangs would keep a server alive.
-        used = await self.database.reading(restoring.in_use)
+        used = await self.database.reading(restoring.in_use, self.releases_kept)
         await asyncio.to_thread(self.builds.sweep, used)
         # Some may be logged in the moment in which a Deployment is deleted.
         logged = await self.logs.deployments()

@@ -8,11 +8,15 @@ import msgspec
 from sqlalchemy import Connection, Select, func, select
 
 from connectory.contract.deployments import DeploymentStatus
+from connectory.contract.releases import ReleaseOutcome
 from connectory.database.tables import deployments as table
 from connectory.database.tables import releases
 from connectory.deployments.model import Deployment, Release
 
 T = TypeVar("T")
+
+#: So many releases are read at a time where one that was deployed is looked for.
+_LOOKED_AT = 10
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Deployment)
@@ -134,18 +138,45 @@ def find_release(connection: Connection, deployment_id: str, number: int) -> Rel
     return _decoded(_release_decoder, text, f"release {number} of Deployment {deployment_id}")
 
 
-def releases_of(connection: Connection, deployment_id: str) -> list[Release]:
-    """The releases of a Deployment that can be read, the newest first."""
+def releases_of(
+    connection: Connection,
+    deployment_id: str,
+    *,
+    below: int | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[Release]:
+    """The releases of a Deployment that can be read, the newest first; numbers `below` one."""
     query = (
         select(releases.c.document)
         .where(releases.c.deployment_id == deployment_id)
         .order_by(releases.c.number.desc())
+        .offset(offset)
+        .limit(limit)
     )
+    if below is not None:
+        query = query.where(releases.c.number < below)
     found = []
     for text in connection.execute(query).scalars():
         with contextlib.suppress(Damaged):
             found.append(_decoded(_release_decoder, text, "a release"))
     return found
+
+
+def deployed_before(connection: Connection, deployment_id: str, number: int) -> Release | None:
+    """The latest release below a number that was deployed, as far as they can be read."""
+    for below in range(number, 0, -_LOOKED_AT):
+        found = releases_of(connection, deployment_id, below=below, limit=_LOOKED_AT)
+        for release in found:
+            if release.outcome == ReleaseOutcome.DEPLOYED:
+                return release
+    return None
+
+
+def count_releases(connection: Connection, deployment_id: str) -> int:
+    """How many releases a Deployment has had."""
+    query = select(func.count()).where(releases.c.deployment_id == deployment_id)
+    return int(connection.execute(query).scalar_one())
 
 
 def _one(connection: Connection, query: Select[Any]) -> Deployment | None:

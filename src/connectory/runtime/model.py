@@ -37,6 +37,8 @@ class Program(Struct, frozen=True, kw_only=True):
         warm: Whether it stays up when idle.
         health_check: How its health is told; None: its port opens.
         bounds: How much it may use.
+        drain_seconds: How long calls that are under way when it is replaced may go on; None: as
+            long as a request may take.
     """
 
     application_id: str
@@ -48,6 +50,7 @@ class Program(Struct, frozen=True, kw_only=True):
     warm: bool = False
     health_check: HealthCheck | None = None
     bounds: Bounds = Bounds()
+    drain_seconds: float | None = None
 
 
 class State(enum.StrEnum):

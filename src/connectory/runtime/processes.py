@@ -252,7 +252,8 @@ class Processes:
 
     async def _drain(self, application: _Application, replaced: Supervised) -> None:
         """Stop a release that was replaced, once its calls have ended."""
-        until = self._clock() + self._drain_seconds
+        seconds = replaced.program.drain_seconds
+        until = self._clock() + (self._drain_seconds if seconds is None else seconds)
         while replaced.calls and self._clock() < until:  # noqa: ASYNC110 - rare, and never long
             await asyncio.sleep(0.05)
         await replaced.stop()
