@@ -2,7 +2,9 @@
 
 from connectory.catalogue.importing import ImportFault
 from connectory.cli.api import ApiFault
+from connectory.cli.applications import ApplicationFault
 from connectory.cli.deployments import DeploymentFault
+from connectory.cli.jobs import JobFault
 from connectory.cli.messages import MessageFault
 from connectory.contract.errors import ApiError
 from connectory.database.backup import BackupError
@@ -24,6 +26,7 @@ EXPECTED = (
     AlreadyServed,
     ApiError,
     ApiFault,
+    ApplicationFault,
     BackupError,
     CommerceFileError,
     CredentialError,
@@ -32,6 +35,7 @@ EXPECTED = (
     DeploymentFault,
     IdentityError,
     ImportFault,
+    JobFault,
     MessageFault,
     OSError,
     PolicyError,

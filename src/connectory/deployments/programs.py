@@ -1,8 +1,10 @@
 """What runs of a release: the programs, with their environments, and their addresses."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from connectory.building.model import Builder
+from connectory.containment.model import Bounds
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import ApplicationType
 from connectory.database.secrets import KeyRing
@@ -12,6 +14,9 @@ from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.runtime.model import HealthCheck, Program, StartFailed
 from connectory.specification import shape
+
+#: What the published documentation gives a job.
+JOB_BOUNDS: Final = Bounds(cpus=2.0, memory_bytes=4 * 2**30)
 
 
 class Programs:
@@ -63,6 +68,7 @@ class Programs:
             environment=self._environment(deployment, release, application),
             warm=deployment.type is DeploymentType.PRODUCTION,
             health_check=release.health_checks.get(application.name),
+            bounds=JOB_BOUNDS if application.type is ApplicationType.JOB else Bounds(),
         )
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
