@@ -80,7 +80,8 @@ class Application:
             self.most_at_once, sum(name == other for other, _ in self._under_way)
         )
         if self.quick:
-            self.answer()
+            self._under_way.remove((name, connection))
+            connection.answer()
 
     def answer(self) -> None:
         for _, connection in self._under_way:
@@ -156,6 +157,13 @@ class Scene:
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - conditions of all kinds
                 await asyncio.sleep(0.01)
+
+    async def looked_through(self, number: int) -> None:
+        """Wait until servers have looked for what is due now: a job that is, by its number, ran."""
+        self.add("@reboot", number)
+        for server in self.servers:
+            server.look()
+        await self.settled(1, number)
 
     async def settled(self, count: int, number: int = 0) -> None:
         """Wait until there are so many runs, all of which have ended."""

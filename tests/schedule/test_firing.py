@@ -24,7 +24,7 @@ def test_a_job_runs_at_each_of_its_times(database: Database, tmp_path: Path) -> 
                 scene.move(now)
                 await scene.settled(count, 2)
             scene.move("2028-03-02 02:59:59")
-            await asyncio.sleep(0.05)
+            await scene.looked_through(3)
         assert scene.told(1) == [("2028-02-29 03:00:00", 0, SUCCEEDED)]
         assert scene.next(1) == "2032-02-29 03:00:00"
         assert [each[0] for each in scene.told(2)] == ["2028-02-29 03:00:00", "2028-03-01 03:00:00"]
@@ -65,8 +65,9 @@ def test_nothing_fires_twice_where_the_clock_is_put_back_a_little(
                 await scene.settled(1)
             scene.move("2026-01-31 10:59:00")
             async with scene.server():
+                await scene.looked_through(1)
                 scene.move("2026-01-31 11:01:00")
-                await asyncio.sleep(0.1)
+                await scene.looked_through(2)
                 assert len(scene.runs()) == 1
                 scene.move("2026-01-31 12:00:00")
                 await scene.settled(2)
@@ -104,7 +105,9 @@ def test_there_is_one_run_at_once_and_what_was_due_meanwhile_follows(
             await scene.until(lambda: scene.application.calls)
             for minute in range(2, 6):
                 scene.move(f"2026-01-31 10:0{minute}:00")
-                await asyncio.sleep(0.02)
+                scene.application.quick = True
+                await scene.looked_through(minute)
+                scene.application.quick = False
             with database.write() as connection:
                 asked = store.request(connection, id_of(0), "asked", scene.now)
             assert isinstance(asked, store.UnderWay)
@@ -164,7 +167,8 @@ def test_two_servers_that_look_after_the_same_run_a_job_once(
             for number in range(20):
                 await scene.until(lambda number=number: scene.runs(number))
             await scene.until(lambda: len(scene.application.calls) >= 20)
-            await asyncio.sleep(0.05)
+            await scene.looked_through(20)
+        scene.application.calls.remove("/20")
         assert all(len(scene.runs(number)) == 1 for number in range(20))
         assert sorted(scene.application.calls) == sorted(f"/{number}" for number in range(20))
 
@@ -185,6 +189,32 @@ def test_a_run_that_was_asked_for_survives_the_server_that_was_asked(
         assert scene.next() == "2028-02-29 00:00:00"
 
     asyncio.run(play())
+
+
+def test_what_changed_since_it_was_read_does_not_begin(database: Database, tmp_path: Path) -> None:
+    scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
+    scene.add("* * * * *", 0, 1, 2, 3)
+    scene.move("2026-01-31 10:01:00")
+    with database.read() as connection:
+        due = store.due(connection, scene.now, range(64), 10)
+    scene.add("@hourly", 1)
+    with database.write() as connection:
+        store.request(connection, id_of(0), "asked", scene.now)
+        store.remove(connection, [id_of(2)])
+        assert [
+            each.job.application_id for each in store.due(connection, scene.now, range(64), 9)
+        ] == [id_of(3)]
+        begun = store.begin(connection, [(each, "job-1") for each in due], scene.now)
+    assert [each.job.application_id for each in begun] == [id_of(3)]
+
+
+def test_only_jobs_of_the_shards_that_are_held_are_due(database: Database, tmp_path: Path) -> None:
+    scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
+    scene.add("* * * * *", 0, 1, 65)
+    scene.move("2026-01-31 10:01:00")
+    with database.read() as connection:
+        due = store.due(connection, scene.now, {1}, 10)
+    assert [each.job.application_id for each in due] == [id_of(1), id_of(65)]
 
 
 def test_a_server_that_stops_waits_for_its_runs_and_says_what_it_left(
