@@ -11,7 +11,7 @@ from connectory.database.engine import Database
 from connectory.gateway.posting import Answer
 from connectory.schedule import store
 from connectory.schedule.model import STOPPED, ended
-from tests.schedule.scenes import FAILED, RUNNING, SUCCEEDED, Scene, at, id_of
+from tests.schedule.scenes import FAILED, RUNNING, SUCCEEDED, Scene, id_of
 
 
 def test_a_job_runs_at_each_of_its_times(database: Database, tmp_path: Path) -> None:
@@ -277,15 +277,30 @@ def test_old_runs_are_removed_but_for_the_latest(database: Database, tmp_path: P
 def test_10000_jobs_of_one_minute_start_within_its_first_seconds(
     database: Database, tmp_path: Path
 ) -> None:
+    """And leave the event loop to deliveries meanwhile."""
+
+    async def longest_wait() -> float:
+        longest = 0.0
+        while True:
+            began = time.monotonic()
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError:
+                return longest
+            longest = max(longest, time.monotonic() - began)
+
     async def play() -> None:
         scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
         scene.add("* * * * *", *range(10_000))
         async with scene.application.serving(), scene.server():
+            waiting = asyncio.create_task(longest_wait())
+            await asyncio.sleep(0)
             began = time.monotonic()
             scene.move("2026-01-31 10:01:00")
             await scene.until(lambda: len(scene.application.calls) == 10_000)
             assert time.monotonic() - began < 10
+            waiting.cancel()
+            assert await waiting < 1.0
         assert scene.application.most_at_once == 1
-        assert scene.now == at("2026-01-31 10:01:00")
 
     asyncio.run(play())

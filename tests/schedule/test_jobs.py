@@ -32,11 +32,13 @@ def hosted(platform: Platform) -> Iterator[Working]:
         "slow": "* * * * * *",
         "seldom": SELDOM,
         "poor": SELDOM,
+        "large": SELDOM,
         "never": "0 5 31 2 *",
     }
     slow, poor = configured("slow", wait="2200"), configured("poor", answer="500")
+    large = configured("large", memory="700")
     with platform.creator() as made:
-        yield working(Shop(made, platform), schedules, slow, poor)
+        yield working(Shop(made, platform), schedules, slow, poor, large)
 
 
 def test_a_job_runs_by_its_schedule(hosted: Working) -> None:
@@ -97,6 +99,11 @@ def test_a_failure_is_recorded_with_what_the_application_said(hosted: Working) -
     assert found["milliseconds"] >= 0
     assert hosted.jobs()["poor"]["lastRun"] == hosted.runs("poor")["data"][0] == found
     assert metrics_of(hosted.shop)['connectory_job_runs_total{outcome="failed"}'] > 0
+
+
+def test_a_job_has_more_memory_than_a_service(hosted: Working) -> None:
+    """Where nothing bounds memory, this cannot fail."""
+    assert hosted.ended("large", hosted.run("large")["id"])["state"] == "succeeded"
 
 
 def test_the_next_runs_are_told_in_utc(hosted: Working) -> None:

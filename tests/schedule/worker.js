@@ -1,5 +1,5 @@
 // A job application: tells in its log that it was called, and how many of its calls are under way;
-// answers with the status ANSWER after WAIT milliseconds.
+// answers with the status ANSWER after WAIT milliseconds, having used MEMORY mebibytes.
 const http = require("node:http");
 
 let calls = 0;
@@ -15,6 +15,7 @@ http
       const { method, url, headers } = request;
       console.log(JSON.stringify({ message: "called", calls, method, url, headers, body }));
       const said = `run ${number}`;
+      Buffer.alloc(Number(process.env.MEMORY ?? 0) * 2 ** 20, 1);
       setTimeout(() => {
         calls -= 1;
         response.writeHead(Number(process.env.ANSWER ?? 200)).end(said);

@@ -25,6 +25,7 @@ def workers(schedules: dict[str, str], *, number: int = 1) -> dict[str, str]:
             "    configuration:\n      standardConfiguration:\n"
             "        - {key: ANSWER, description: Status, required: false}\n"
             "        - {key: WAIT, description: Milliseconds, required: false}\n"
+            "        - {key: MEMORY, description: Mebibytes, required: false}\n"
         )
         files |= {
             f"{name}/package.json": _PACKAGE,
