@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,12 +114,14 @@ class Scene:
         return self.now
 
     @contextlib.asynccontextmanager
-    async def server(self) -> AsyncIterator[Firing]:
-        """A server that holds all shards."""
+    async def server(
+        self, held: Callable[[Firing], Collection[int]] = lambda _: range(SHARDS)
+    ) -> AsyncIterator[Firing]:
+        """A server that holds these shards: all of them."""
         addresses = Addresses(self.folder / "ports.json", url="https://apps.example.com")
         runtime: Any = self.application
         gateway = Gateway(runtime, addresses, answered=lambda _: None)
-        firing = Firing(self.database, self.clock, gateway, shards=lambda: range(SHARDS))
+        firing: Firing = Firing(self.database, self.clock, gateway, shards=lambda: held(firing))
         firing.start()
         self.servers.append(firing)
         try:

@@ -8,7 +8,7 @@ stopped.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ from connectory.kernel import ids
 from connectory.kernel.clock import Clock, to_rfc3339
 from connectory.runtime.model import StartFailed
 from connectory.schedule import store
-from connectory.schedule.model import PUT_BACK, Begun, Ended, ended, stopped
+from connectory.schedule.model import PUT_BACK, Begun, Ended, Job, ended, stopped
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ class Firing:
         self._shards = shards
         #: Runs that began here and whose end is not durable yet, by their ids.
         self._mine: dict[int, Begun] = {}
+        #: Shards of which runs are being begun; replaced, never changed.
+        self._beginning: frozenset[int] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
         self._outcomes: list[Ended] = []
         self._waking = asyncio.Semaphore(_WAKING)
@@ -119,7 +121,8 @@ class Firing:
 
     def busy(self, shard: int) -> bool:
         """Whether a run of a shard is under way here, in any thread."""
-        return any(shard_of(each.job.application_id) == shard for each in self._of_mine())
+        mine = self._of_mine()
+        return shard in self._beginning or any(shard_of(each) == shard for each in mine)
 
     def look(self) -> None:
         """Look for jobs now: something has changed."""
@@ -131,8 +134,9 @@ class Firing:
             with contextlib.suppress(RuntimeError):  # it has ended
                 self._loop.call_soon_threadsafe(self.look)
 
-    def _of_mine(self) -> list[Begun]:
-        return list(self._mine.values())  # in one step, for other threads
+    def _of_mine(self) -> list[str]:
+        begun = list(self._mine.values())  # in one step: other threads ask
+        return [each.job.application_id for each in begun]
 
     async def _look_forever(self) -> None:
         told, looks = "", 0
@@ -169,22 +173,42 @@ class Firing:
                 self._end(stopped(each.run, self._clock()))
         room = _CALLS - len(self._tasks)
         if waiting and room > 0:
-            now = self._clock()
-            self._call(await self._database.writing(store.claim, waiting[:room], now))
+            async with self._held(each.job for each in waiting[:room]) as held:
+                still = [each for each in waiting[:room] if each.job.application_id in held]
+                now = self._clock()
+                self._call(await self._database.writing(store.claim, still, now))
         count = _BATCH
         while count == _BATCH and not self._stopping:
-            count = await self._fire(shards, min(_BATCH, _CALLS - len(self._tasks)))
+            count = await self._fire(min(_BATCH, _CALLS - len(self._tasks)))
 
-    async def _fire(self, shards: Collection[int], limit: int) -> int:
+    async def _fire(self, limit: int) -> int:
         """Begin runs that are due; how many were found."""
-        if limit <= 0:
+        shards = self._shards()
+        if limit <= 0 or not shards:
             return 0
         due = await self._database.reading(store.due, self._clock(), shards, limit)
         if due:
-            chosen = [(each, f"job-{ids.new_id()}") for each in due]
-            begun = await self._database.writing(store.begin, chosen, self._clock())
-            self._call(begun)
+            async with self._held(each.job for each in due) as held:
+                still = [each for each in due if each.job.application_id in held]
+                chosen = [(each, f"job-{ids.new_id()}") for each in still]
+                begun = await self._database.writing(store.begin, chosen, self._clock())
+                self._call(begun)
         return len(due)
+
+    @contextlib.asynccontextmanager
+    async def _held(self, jobs: Iterable[Job]) -> AsyncIterator[set[str]]:
+        """The applications of jobs whose shards stay here while the block runs.
+
+        First it is said what is begun, then asked what is held. Whoever gives a shard up says so
+        first, and then asks what is under way: so one of both hears of the other.
+        """
+        applications = [each.application_id for each in jobs]
+        self._beginning = frozenset(map(shard_of, applications))
+        try:
+            held = self._shards()
+            yield {each for each in applications if shard_of(each) in held}
+        finally:
+            self._beginning = frozenset()
 
     async def _heed_the_clock(self) -> None:
         shards, count = self._shards(), _BATCH
