@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from connectory import __version__
 from connectory.building.first_use import FirstUse as FirstBuild
@@ -19,6 +19,7 @@ from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
+from connectory.database.shards import Shards
 from connectory.deployments import endpoints as deployment_endpoints
 from connectory.deployments import measuring, release_endpoints
 from connectory.deployments.environment import Commerce
@@ -49,6 +50,9 @@ from connectory.operations import endpoints as operations_endpoints
 from connectory.operations.metrics import Metrics, Reading
 from connectory.operations.readiness import Readiness
 from connectory.runtime.processes import Processes
+from connectory.schedule import endpoints as job_endpoints
+from connectory.schedule import measuring as job_measuring
+from connectory.schedule.service import Jobs
 from connectory.settings import Settings
 from connectory.sources.service import Sources
 from connectory.specification import endpoints as specification_endpoints
@@ -78,7 +82,9 @@ class Node:
     staging: Staging
     worker: Worker
     running: Running
+    shards: Shards
     messages: Messages
+    jobs: Jobs
     readiness: Readiness
     endpoints: Sequence[Endpoint]
     application: server.Asgi
@@ -112,10 +118,13 @@ def compose(
     running = _running(settings, database, clock, key_ring)
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     handlers = _checking(settings, running, sources, follower, refusal)
+    shards = Shards(database)
+    jobs = Jobs(database, clock, running.gateway, shards)
     messages = Messages(
         database,
         clock,
         running.gateway,
+        shards,
         kept_days=settings.messages_kept_days,
         dead_kept_days=settings.dead_letters_kept_days,
         acknowledged_kept=settings.messages_acknowledged_kept,
@@ -131,7 +140,7 @@ def compose(
             refusal=refusal,
             turns=turns,
             outcomes=outcomes,
-            listeners=(messages,),
+            listeners=(messages, jobs),
         )
     worker = _worker(settings, database, clock, handlers)
     staging = Staging(
@@ -160,6 +169,7 @@ def compose(
         *release_endpoints.endpoints(Releases(database, key_ring)),
         *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
         *message_endpoints.endpoints(messages, deployments),
+        *job_endpoints.endpoints(jobs, deployments),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
         *operations_endpoints.endpoints(
@@ -172,6 +182,7 @@ def compose(
                 running=running,
                 outcomes=outcomes,
                 messages=messages,
+                jobs=jobs,
             ),
         ),
         *more,
@@ -187,7 +198,9 @@ def compose(
         staging=staging,
         worker=worker,
         running=running,
+        shards=shards,
         messages=messages,
+        jobs=jobs,
         readiness=readiness,
         endpoints=endpoints,
         application=_with_cors(
@@ -214,7 +227,9 @@ async def serve(
     async with (
         node.follower.following(),
         node.running.running(settings.drain_seconds),
+        _sharing(node),
         node.messages.delivering(settings.drain_seconds),
+        node.jobs.running(settings.drain_seconds),
         node.worker.working(settings.drain_seconds),
     ):
         background = (
@@ -238,6 +253,13 @@ async def serve(
             for task in background:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+
+@contextlib.asynccontextmanager
+async def _sharing(node: Node) -> AsyncIterator[None]:
+    """Look after this node's share of the applications while the block runs."""
+    with node.shards.holding():
+        yield
 
 
 async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> None:
@@ -360,6 +382,7 @@ def _metrics(
     running: Running,
     outcomes: Outcomes,
     messages: Messages,
+    jobs: Jobs,
 ) -> Metrics:
     return Metrics(
         measures,
@@ -367,11 +390,13 @@ def _metrics(
             *_gauges(catalogue, database, worker),
             *measuring.gauges(running.runtime, running.logs),
             *message_measuring.gauges(messages),
+            *job_measuring.gauges(jobs),
         ),
         (
             *_counters(catalogue),
             *measuring.counters(outcomes, running.logs),
             *message_measuring.counters(messages),
+            *job_measuring.counters(jobs),
         ),
     )
 

@@ -33,6 +33,8 @@ ARGUMENTS = {
     "projectKey": OWN,
     "applicationName": "mails",
     "messageId": "2070",
+    "jobName": "imports",
+    "runId": "17",
     "topic": "event-x2k1m9c0w7h3t5q8z4b6n0ae",
 }
 #: Fields that the forms of the table require.
@@ -125,6 +127,8 @@ def path_of(described: Described, endpoint: Endpoint) -> str:
         arguments |= described.new_deployment()
     elif endpoint.path == "/operator/certifications/{id}":
         arguments |= described.new_draft(certifiable)
+    if "/jobs/" in endpoint.path:
+        arguments["applicationName"] = arguments["jobName"]
     return endpoint.path.format_map(arguments)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from connectory.cli.api import Api, ApiFault, with_api
+from connectory.cli.applications import named
 from connectory.cli.installation import as_json, show, table
 from connectory.cli.logs import logs
 from connectory.cli.releases import release_before, releases
@@ -24,10 +25,6 @@ Json = dict[str, Any]
 
 class DeploymentFault(Exception):
     """A Deployment did not become what was waited for; the message says where it is."""
-
-
-def _named(key: str) -> str:
-    return key if is_id(key) else f"key={key}"
 
 
 _key = click.argument("key")
@@ -148,7 +145,7 @@ def list_(api: Api, type_: str | None, limit: int, offset: int, as_json: bool) -
 @with_api
 def show_(api: Api, key: str, as_json: bool) -> None:
     """Show a Deployment: its status, its applications, and what happened in its latest deploy."""
-    found = api.get(api.path("deployments", _named(key)))
+    found = api.get(api.path("deployments", named(key)))
     if as_json:
         show(found)
         return
@@ -180,7 +177,7 @@ def redeploy(
     as_json: bool,
 ) -> None:
     """Deploy again; values that are not given stay as they are."""
-    path = api.path("deployments", _named(key))
+    path = api.path("deployments", named(key))
     applications, shared = _configuration(standard, secret, schedule)
     action: Json = {
         "action": "redeploy",
@@ -217,7 +214,7 @@ def rollback(
     as_json: bool,
 ) -> None:
     """Bring an earlier release back, with all that it had, without building. Of Connectory only."""
-    path = api.path("deployments", _named(key))
+    path = api.path("deployments", named(key))
     version = api.get(path)["version"]
     number = release_before(api, key) if release is None else release
     action: Json = {"action": "rollback", "release": number, "skipScripts": skip_scripts}
@@ -233,7 +230,7 @@ def rollback(
 @with_api
 def delete(api: Api, key: str, wait: bool, seconds: float, as_json: bool) -> None:
     """Undeploy, and delete."""
-    gone = api.delete(api.path("deployments", _named(key)))
+    gone = api.delete(api.path("deployments", named(key)))
     if wait:
         deadline = time.monotonic() + seconds
         while (found := _found(api, gone["id"])) is not None:

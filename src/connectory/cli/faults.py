@@ -2,7 +2,9 @@
 
 from connectory.catalogue.importing import ImportFault
 from connectory.cli.api import ApiFault
+from connectory.cli.applications import ApplicationFault
 from connectory.cli.deployments import DeploymentFault
+from connectory.cli.jobs import JobFault
 from connectory.cli.messages import MessageFault
 from connectory.cli.releases import ReleaseFault
 from connectory.contract.errors import ApiError
@@ -25,6 +27,7 @@ EXPECTED = (
     AlreadyServed,
     ApiError,
     ApiFault,
+    ApplicationFault,
     BackupError,
     CommerceFileError,
     CredentialError,
@@ -33,6 +36,7 @@ EXPECTED = (
     DeploymentFault,
     IdentityError,
     ImportFault,
+    JobFault,
     MessageFault,
     OSError,
     PolicyError,

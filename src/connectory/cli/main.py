@@ -40,6 +40,8 @@ COMMANDS = {
         "message",
         "List, show, replay and drop messages to event applications.",
     ),
+    "run-job": ("jobs", "run_job", "Run a job application now, of any server."),
+    "job": ("jobs", "job", "List jobs and their runs."),
     "certification": (
         "certifying",
         "certification",

@@ -335,9 +335,10 @@ class Deploying:
             after = replace(model.succeeded(before, urls, now), retired=())
             gone.extend(before.retired)
             store.put_release(connection, replace(release, outcome="deployed", finished_at=now))
-            store.save(connection, api_clients.settled(connection, after, now))
             for listener in self._listeners:
-                listener.deployed(connection, after, release)
+                for entry in listener.deployed(connection, after, release):
+                    after = model.entered(after, entry)
+            store.save(connection, api_clients.settled(connection, after, now))
             self._turns.begin(connection, after.project, now)
 
         lease.finish(also=ended)

@@ -19,7 +19,10 @@ from connectory.contract.deployments import (
     DeploymentStatus,
     DeploymentType,
 )
-from connectory.contract.errors import DeploymentInvalidStatusTransition
+from connectory.contract.errors import (
+    DeploymentApplicationDoesNotExist,
+    DeploymentInvalidStatusTransition,
+)
 from connectory.contract.scalars import ApplicationType, Region
 from connectory.contract.staged import ReportEntryType
 from connectory.deployments.clients import AskedClient, GeneratedClient
@@ -172,6 +175,17 @@ class Deployment(Wire, frozen=True, kw_only=True):
         return Configured(
             applications={each.name: each.values for each in self.applications}, shared=self.shared
         )
+
+    def application(self, name: str) -> Application:
+        """The application of a name.
+
+        Raises:
+            DeploymentApplicationDoesNotExist: it has none of this name.
+        """
+        for each in self.applications:
+            if each.name == name:
+                return each
+        raise DeploymentApplicationDoesNotExist(name)
 
     def later(self, now: int, event: DeploymentEvent | None = None, **changes: Any) -> "Deployment":
         """The same with changes, one version later; never earlier, whatever the clock says.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from connectory.building.model import Builder
+from connectory.containment.model import Bounds
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import ApplicationType
 from connectory.database.secrets import KeyRing
@@ -22,6 +23,8 @@ from connectory.specification import shape
 
 #: The longest run of a job, by the published documentation: a redeploy waits for its end.
 _RUN_SECONDS: Final = 1_800.0
+#: What the published documentation gives a job.
+JOB_BOUNDS: Final = Bounds(cpus=2.0, memory_bytes=4 * 2**30)
 
 
 class Programs:
@@ -93,6 +96,7 @@ class Programs:
             warm=deployment.type is DeploymentType.PRODUCTION,
             health_check=release.health_checks.get(application.name),
             drain_seconds=_RUN_SECONDS if application.type is ApplicationType.JOB else None,
+            bounds=JOB_BOUNDS if application.type is ApplicationType.JOB else Bounds(),
         )
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:

@@ -97,6 +97,7 @@ _EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
         errors.DeploymentLogInvalidDate("endDate: 'soon' is no date such as 2026-01-31T08:30:00Z"),
         errors.DeploymentLogInvalidPageToken("MTcuMQ"),
         errors.DeploymentLogMissingApplicationName(),
+        errors.JobRunUnderWay("stock-import"),
         errors.LimitExceeded("This Project has 1000 ConnectorStaged, and may have no more"),
         errors.AuthorizationError(),
         errors.General(),
