@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from connectory import __version__
 from connectory.building.first_use import FirstUse as FirstBuild
-from connectory.building.model import FOLDER, Builder
+from connectory.building.first_use import Making
+from connectory.building.model import FOLDER
 from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.containment.first_use import FirstUse
@@ -326,7 +327,7 @@ def _found_containment(settings: Settings) -> Containment:
     return find_containment(settings.data)
 
 
-def _made_builder(settings: Settings, containment: Containment) -> Builder:
+def _made_builder(settings: Settings, containment: Containment) -> Making:
     from connectory.building.service import Builds  # noqa: PLC0415
 
     return Builds.of(settings, containment, os.environ)

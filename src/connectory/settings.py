@@ -425,6 +425,11 @@ class Settings:
     build_disk_bytes: int = _setting(
         2 * 2**30, _whole_number(2**20), "The most disk that a build may write to."
     )
+    script_seconds: float = _setting(
+        900.0,
+        _seconds,
+        "How long a script (postDeploy, preUndeploy) may take; else it may use what a build may.",
+    )
     builds_bytes: int = _setting(
         10 * 2**30,
         _whole_number(0),
