@@ -430,6 +430,13 @@ class Settings:
         _seconds,
         "How long a script (postDeploy, preUndeploy) may take; else it may use what a build may.",
     )
+    strict_scripts: Switch = _setting(
+        "off",
+        _switch,
+        "on: a postDeploy script that fails makes its Deployment `Failed`, and the release before"
+        " goes on serving. off: it is a Warning of a Deployment that is `Deployed`, as on the"
+        " hosted platform.",
+    )
     builds_bytes: int = _setting(
         10 * 2**30,
         _whole_number(0),

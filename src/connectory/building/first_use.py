@@ -3,21 +3,8 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from connectory.building.model import (
-    Artifact,
-    Builder,
-    Plan,
-    Ran,
-    Script,
-    ScriptRunner,
-    Step,
-)
-
-
-class Making(Builder, ScriptRunner, Protocol):
-    """What builds, and runs scripts."""
+from connectory.building.model import Artifact, Maker, Plan, Ran, Script, Step
 
 
 class FirstUse:
@@ -26,11 +13,11 @@ class FirstUse:
     `folder` is where it keeps all, which is not there before something was built.
     """
 
-    def __init__(self, folder: Path, make: Callable[[], Making]) -> None:
+    def __init__(self, folder: Path, make: Callable[[], Maker]) -> None:
         self._folder = folder
         self._make = make
         self._lock = threading.Lock()
-        self._made: Making | None = None
+        self._made: Maker | None = None
 
     def build(
         self,
@@ -58,7 +45,7 @@ class FirstUse:
         """As `ScriptRunner` says."""
         return self._builder().run_script(script, output=output, cancelled=cancelled)
 
-    def _builder(self) -> Making:
+    def _builder(self) -> Maker:
         with self._lock:
             if self._made is None:
                 self._made = self._make()

@@ -150,3 +150,7 @@ class ScriptRunner(Protocol):
         npm, Yarn and pnpm. `output` gets each line that it prints. Where `cancelled`, which is
         asked several times a second, says so, it is ended.
         """
+
+
+class Maker(Builder, ScriptRunner, Protocol):
+    """What builds applications, and runs their scripts."""

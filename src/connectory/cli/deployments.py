@@ -17,6 +17,8 @@ from connectory.specification.faults import visible
 _POLL_SECONDS = 0.5
 _UNDER_WAY = ("Queued", "Deploying", "Undeploying")
 _MISSING = 404
+#: How titles of entries about scripts that failed begin, on the hosted platform too.
+_SCRIPT_FAILED = "Failed during the execution of"
 
 Json = dict[str, Any]
 
@@ -31,6 +33,9 @@ def _named(key: str) -> str:
 
 _key = click.argument("key")
 _wait = click.option("--wait", is_flag=True, help="Wait until it is done; exit 1 if it failed.")
+_strict = click.option(
+    "--strict", is_flag=True, help="With --wait: exit 1 also where a script failed."
+)
 _seconds = click.option(
     "--seconds", default=1_800.0, show_default=True, help="How long to wait at most."
 )
@@ -83,6 +88,7 @@ deployment.add_command(logs)
 @_values
 @_secrets
 @_wait
+@_strict
 @_seconds
 @as_json
 @with_api
@@ -99,6 +105,7 @@ def create(
     standard: Sequence[str],
     secret: Sequence[str],
     wait: bool,
+    strict: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -112,7 +119,7 @@ def create(
     draft |= {"key": key} if key else {}
     draft |= {"type": type_} if type_ else {}
     made = api.post(api.path("deployments"), draft)
-    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
 
 
 @deployment.command("list")
@@ -161,6 +168,7 @@ def show_(api: Api, key: str, as_json: bool) -> None:
 @_values
 @_secrets
 @_wait
+@_strict
 @_seconds
 @as_json
 @with_api
@@ -174,6 +182,7 @@ def redeploy(
     standard: Sequence[str],
     secret: Sequence[str],
     wait: bool,
+    strict: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -189,18 +198,22 @@ def redeploy(
     action |= {"globalConfiguration": shared} if shared else {}
     version = api.get(path)["version"]
     made = api.post(path, {"version": version, "actions": [action]})
-    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
 
 
 @deployment.command()
 @_key
+@click.option("--skip-scripts", is_flag=True, help="Leave preUndeploy scripts out.")
 @_wait
 @_seconds
 @as_json
 @with_api
-def delete(api: Api, key: str, wait: bool, seconds: float, as_json: bool) -> None:
+def delete(
+    *, api: Api, key: str, skip_scripts: bool, wait: bool, seconds: float, as_json: bool
+) -> None:
     """Undeploy, and delete."""
-    gone = api.delete(api.path("deployments", _named(key)))
+    query = {"skipScripts": "true"} if skip_scripts else None
+    gone = api.delete(api.path("deployments", _named(key)), query)
     if wait:
         deadline = time.monotonic() + seconds
         while (found := _found(api, gone["id"])) is not None:
@@ -214,8 +227,10 @@ def delete(api: Api, key: str, wait: bool, seconds: float, as_json: bool) -> Non
         click.echo(f"{gone.get('key') or gone['id']} is {'gone' if wait else gone['status']}")
 
 
-def _finish(api: Api, made: Json, *, wait: bool, seconds: float, as_json: bool) -> None:
-    """Show what a deploy has come to, after it where that is wanted."""
+def _finish(
+    api: Api, made: Json, *, wait: bool, strict: bool, seconds: float, as_json: bool
+) -> None:
+    """Show what a deploy has come to, after it where that is wanted, scripts that failed last."""
     if wait:
         made = _settled(api, made, seconds, quiet=as_json)
     if as_json:
@@ -224,6 +239,15 @@ def _finish(api: Api, made: Json, *, wait: bool, seconds: float, as_json: bool) 
         _describe(made)
     if wait and made["status"] != "Deployed":
         raise DeploymentFault(_why(made))
+    failed = [each for each in _entries(made) if _is_failed_script(each)] if wait else []
+    for entry in failed:
+        click.echo(_line(entry), err=True)
+    if failed and strict:
+        raise DeploymentFault(f"{_name(made)} is {made['status']}, and a script failed")
+
+
+def _is_failed_script(entry: Json) -> bool:
+    return bool(entry["type"] == "Warning" and entry["title"].startswith(_SCRIPT_FAILED))
 
 
 def _settled(api: Api, made: Json, seconds: float, *, quiet: bool) -> Json:

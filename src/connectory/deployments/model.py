@@ -28,7 +28,7 @@ from connectory.deployments.transitions import STATUS, DeploymentEvent
 from connectory.kernel.clock import to_rfc3339
 from connectory.kernel.transitions import NoTransition
 from connectory.runtime.model import HealthCheck
-from connectory.specification.shape import Immediate, RetryPolicy
+from connectory.specification.shape import Immediate, RetryPolicy, Scripts
 
 #: What stands for a secret, whatever its length.
 MASK = "****"
@@ -200,6 +200,7 @@ class Release(Wire, frozen=True, kw_only=True):
         endpoints: Path of each application, by name, as connect.yaml has it.
         health_checks: How the health of applications is told, by name.
         retry_policies: How messages are sent again, by name of the application.
+        scripts: The scripts of applications, by name.
         applications: What it runs, with their configuration; secrets are encrypted.
         shared: Values that all applications get; secrets are encrypted.
         client: The API Client that it runs with.
@@ -217,6 +218,7 @@ class Release(Wire, frozen=True, kw_only=True):
     endpoints: Mapping[str, str] = {}
     health_checks: Mapping[str, HealthCheck] = {}
     retry_policies: Mapping[str, RetryPolicy] = {}
+    scripts: Mapping[str, Scripts] = {}
     applications: tuple[Application, ...]
     shared: Values = Values()
     client: GeneratedClient | None = None
@@ -280,18 +282,24 @@ def admitted(before: Deployment, now: int) -> Deployment:
     return before.later(now, DeploymentEvent.DEPLOY_ADMITTED)
 
 
-def succeeded(before: Deployment, urls: Mapping[str, str], now: int) -> Deployment:
-    """After a deploy: what was asked for is what serves; `urls` are by name of the application."""
+def serves_already(subject: Deployment) -> bool:
+    """Whether the release of the deploy under way takes the calls: its scripts are left."""
+    return subject.request is not None and subject.release == subject.request.release
+
+
+def serving(before: Deployment, urls: Mapping[str, str]) -> Deployment:
+    """With its release serving, which costs no version; `urls` are by name of the application."""
     if before.request is None:
         raise ValueError(f"no deploy of {before.name} is under way")
-    applications = tuple(replace(each, url=urls.get(each.name)) for each in before.applications)
-    return before.later(
-        now,
-        DeploymentEvent.DEPLOY_SUCCEEDED,
-        applications=applications,
-        release=before.request.release,
-        request=None,
-    )
+    found = tuple(replace(each, url=urls.get(each.name)) for each in before.applications)
+    return replace(before, applications=found, release=before.request.release, retired=())
+
+
+def succeeded(before: Deployment, now: int) -> Deployment:
+    """After a deploy whose release serves."""
+    if not serves_already(before):
+        raise ValueError(f"no deploy of {before.name} is under way that serves")
+    return before.later(now, DeploymentEvent.DEPLOY_SUCCEEDED, request=None)
 
 
 def failed(before: Deployment, now: int) -> Deployment:
@@ -299,11 +307,13 @@ def failed(before: Deployment, now: int) -> Deployment:
     return before.later(now, DeploymentEvent.DEPLOY_FAILED, request=None)
 
 
-def undeploying(before: Deployment, request_id: str, now: int, *, actor: str) -> Deployment:
+def undeploying(
+    before: Deployment, id_: str, now: int, *, actor: str, skip_scripts: bool = False
+) -> Deployment:
     """With an undeploy under way; a deploy under way is overtaken."""
-    request = Request(id=request_id, release=before.releases, actor=actor)
+    request = Request(id=id_, release=before.releases, actor=actor, skip_scripts=skip_scripts)
     return before.later(
-        now, DeploymentEvent.UNDEPLOY_REQUESTED, request=request, build=request_id, report=()
+        now, DeploymentEvent.UNDEPLOY_REQUESTED, request=request, build=id_, report=()
     )
 
 

@@ -1,6 +1,8 @@
 """What runs of a release: the programs, with their environments, and their addresses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+
+from msgspec import Struct
 
 from connectory.building.model import Builder
 from connectory.contract.deployments import DeploymentType
@@ -10,8 +12,16 @@ from connectory.deployments.configuration import Values
 from connectory.deployments.environment import Commerce, credentials, values_of
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
+from connectory.logs.masking import Masker
 from connectory.runtime.model import HealthCheck, Program, StartFailed
 from connectory.specification import shape
+
+
+class ScriptValues(Struct, frozen=True, kw_only=True):
+    """The values of a script, and what masks the secret ones in what it prints."""
+
+    environment: Mapping[str, str]
+    masker: Masker
 
 
 class Programs:
@@ -64,6 +74,16 @@ class Programs:
             warm=deployment.type is DeploymentType.PRODUCTION,
             health_check=release.health_checks.get(application.name),
         )
+
+    def script(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> "ScriptValues":
+        """What a script of an application of a release gets."""
+        secrets = self._secrets(deployment, release)
+        self._mask(deployment.id, secrets)
+        environment = self.build_environment(deployment, application)
+        environment |= self._environment(deployment, release, application)
+        return ScriptValues(environment=environment, masker=Masker(secrets))
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
         """The secured values of a release: what must not be seen in its logs."""
