@@ -45,9 +45,9 @@ class DeploymentQuery(Paging, frozen=True, kw_only=True):
 class DeploymentDeletion(Struct, frozen=True, kw_only=True, rename="camel"):
     """How a Deployment is deleted; an addition to the contract."""
 
-    skip_scripts: Annotated[
-        bool, Meta(description="Whether preUndeploy scripts are left out.")
-    ] = False
+    skip_scripts: Annotated[bool, Meta(description="Whether preUndeploy scripts are left out.")] = (
+        False
+    )
 
 
 _EXAMPLE = {
