@@ -159,7 +159,7 @@ def test_scripts_get_what_the_platform_documents_and_are_told_of(shop: Shop) -> 
     assert line["applicationName"] == "service"
     (line,) = shop.logged(id_, "subscription to")
     assert line["details"]["message"] == f"subscription to GoogleCloudPubSub {topic} {project} GCP"
-    assert len(shop.logged(id_, "postDeploy: npm install && npm run connector:post-deploy")) == 2
+    assert len(shop.logged(id_, "postDeploy: npm run connector:post-deploy")) == 2
     assert scripts_of(shop, "postDeploy", "succeeded") == succeeded + 2
     shop.delete(id_)
     assert scripts_of(shop, "preUndeploy", "succeeded") == cleaned + 2
@@ -231,6 +231,7 @@ def strict(installation: Installation) -> Iterator[Shop]:
         yield shop
 
 
+@pytest.mark.long
 def test_where_scripts_are_strict_what_fails_does_not_serve(installation: Installation) -> None:
     with strict(installation) as shop:
         connector = shop.published(FILES)
