@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 
 from connectory import __version__
 from connectory.building.first_use import FirstUse as FirstBuild
-from connectory.building.model import FOLDER, Builder
+from connectory.building.model import FOLDER, Maker
 from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.containment.first_use import FirstUse
@@ -25,7 +25,7 @@ from connectory.deployments import measuring, release_endpoints
 from connectory.deployments.environment import Commerce
 from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
-from connectory.deployments.measuring import Outcomes
+from connectory.deployments.measuring import Outcomes, ScriptOutcomes
 from connectory.deployments.programs import Programs
 from connectory.deployments.releases import Releases
 from connectory.deployments.running import Running, crash_loops, refusal_of
@@ -129,7 +129,7 @@ def compose(
         dead_kept_days=settings.dead_letters_kept_days,
         acknowledged_kept=settings.messages_acknowledged_kept,
     )
-    outcomes = Outcomes()
+    outcomes, scripts = Outcomes(), ScriptOutcomes()
     turns = Turns(settings.deploys_per_project)
     if hosts:
         handlers |= deploying(
@@ -140,6 +140,7 @@ def compose(
             refusal=refusal,
             turns=turns,
             outcomes=outcomes,
+            script_outcomes=scripts,
             listeners=(messages, jobs),
         )
     worker = _worker(settings, database, clock, handlers)
@@ -181,6 +182,7 @@ def compose(
                 worker,
                 running=running,
                 outcomes=outcomes,
+                scripts=scripts,
                 messages=messages,
                 jobs=jobs,
             ),
@@ -351,7 +353,7 @@ def _found_containment(settings: Settings) -> Containment:
     return find_containment(settings.data)
 
 
-def _made_builder(settings: Settings, containment: Containment) -> Builder:
+def _made_builder(settings: Settings, containment: Containment) -> Maker:
     from connectory.building.service import Builds  # noqa: PLC0415
 
     return Builds.of(settings, containment, os.environ)
@@ -381,6 +383,7 @@ def _metrics(
     *,
     running: Running,
     outcomes: Outcomes,
+    scripts: ScriptOutcomes,
     messages: Messages,
     jobs: Jobs,
 ) -> Metrics:
@@ -394,7 +397,7 @@ def _metrics(
         ),
         (
             *_counters(catalogue),
-            *measuring.counters(outcomes, running.logs),
+            *measuring.counters(outcomes, scripts, running.logs),
             *message_measuring.counters(messages),
             *job_measuring.counters(jobs),
         ),

@@ -431,6 +431,18 @@ class Settings:
     build_disk_bytes: int = _setting(
         2 * 2**30, _whole_number(2**20), "The most disk that a build may write to."
     )
+    script_seconds: float = _setting(
+        900.0,
+        _seconds,
+        "How long a script (postDeploy, preUndeploy) may take; else it may use what a build may.",
+    )
+    strict_scripts: Switch = _setting(
+        "off",
+        _switch,
+        "on: a postDeploy script that fails makes its Deployment `Failed`, and the release before"
+        " goes on serving. off: it is a Warning of a Deployment that is `Deployed`, as on the"
+        " hosted platform.",
+    )
     builds_bytes: int = _setting(
         10 * 2**30,
         _whole_number(0),

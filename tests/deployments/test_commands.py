@@ -89,6 +89,27 @@ def test_a_deploy_that_fails_is_told_in_one_line_and_by_the_exit_code(
     assert "exit code 3" in last
 
 
+def test_a_script_that_fails_is_told_last_and_by_the_exit_code_where_that_is_wanted(
+    shop: Shop, connectory: Any
+) -> None:
+    files = example("hard-coded-port")
+    scripts = "    endpoint: /service\n    scripts:\n      postDeploy: echo sorry; exit 7\n"
+    files["connect.yaml"] = files["connect.yaml"].replace("    endpoint: /service\n", scripts)
+    connector = shop.published(files)
+    create = ("create", connector["key"], "--key", "warned", "--region", REGION, "--wait")
+    told = connectory(*create, "--strict", expect=1).stderr.splitlines()
+    warning = [
+        "Warning [service]: Failed during the execution of 'postDeploy' script",
+        "    exit code 7",
+        "    sorry",
+    ]
+    assert told[-4:] == [*warning, "connectory: warned is Deployed, and a script failed"]
+    overlooked = connectory("redeploy", "warned", "--wait", "--json")
+    assert json.loads(overlooked.stdout)["status"] == "Deployed"
+    assert overlooked.stderr.splitlines() == warning
+    connectory("delete", "warned", "--wait", "--skip-scripts")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

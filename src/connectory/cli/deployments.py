@@ -19,6 +19,8 @@ from connectory.specification.faults import visible
 _POLL_SECONDS = 0.5
 _UNDER_WAY = ("Queued", "Deploying", "Undeploying")
 _MISSING = 404
+#: How titles of entries about scripts that failed begin, on the hosted platform too.
+_SCRIPT_FAILED = "Failed during the execution of"
 
 Json = dict[str, Any]
 
@@ -29,6 +31,9 @@ class DeploymentFault(Exception):
 
 _key = click.argument("key")
 _wait = click.option("--wait", is_flag=True, help="Wait until it is done; exit 1 if it failed.")
+_strict = click.option(
+    "--strict", is_flag=True, help="With --wait: exit 1 also where a script failed."
+)
 _seconds = click.option(
     "--seconds", default=1_800.0, show_default=True, help="How long to wait at most."
 )
@@ -82,6 +87,7 @@ deployment.add_command(releases)
 @_values
 @_secrets
 @_wait
+@_strict
 @_seconds
 @as_json
 @with_api
@@ -98,6 +104,7 @@ def create(
     standard: Sequence[str],
     secret: Sequence[str],
     wait: bool,
+    strict: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -111,7 +118,7 @@ def create(
     draft |= {"key": key} if key else {}
     draft |= {"type": type_} if type_ else {}
     made = api.post(api.path("deployments"), draft)
-    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
 
 
 @deployment.command("list")
@@ -160,6 +167,7 @@ def show_(api: Api, key: str, as_json: bool) -> None:
 @_values
 @_secrets
 @_wait
+@_strict
 @_seconds
 @as_json
 @with_api
@@ -173,6 +181,7 @@ def redeploy(
     standard: Sequence[str],
     secret: Sequence[str],
     wait: bool,
+    strict: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -188,7 +197,7 @@ def redeploy(
     action |= {"globalConfiguration": shared} if shared else {}
     version = api.get(path)["version"]
     made = api.post(path, {"version": version, "actions": [action]})
-    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
 
 
 @deployment.command()
@@ -200,6 +209,7 @@ def redeploy(
 )
 @click.option("--skip-scripts", is_flag=True, help="Leave scripts out.")
 @_wait
+@_strict
 @_seconds
 @as_json
 @with_api
@@ -210,6 +220,7 @@ def rollback(
     release: int | None,
     skip_scripts: bool,
     wait: bool,
+    strict: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -219,18 +230,22 @@ def rollback(
     number = release_before(api, key) if release is None else release
     action: Json = {"action": "rollback", "release": number, "skipScripts": skip_scripts}
     made = api.post(path, {"version": version, "actions": [action]})
-    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
 
 
 @deployment.command()
 @_key
+@click.option("--skip-scripts", is_flag=True, help="Leave preUndeploy scripts out.")
 @_wait
 @_seconds
 @as_json
 @with_api
-def delete(api: Api, key: str, wait: bool, seconds: float, as_json: bool) -> None:
+def delete(
+    *, api: Api, key: str, skip_scripts: bool, wait: bool, seconds: float, as_json: bool
+) -> None:
     """Undeploy, and delete."""
-    gone = api.delete(api.path("deployments", named(key)))
+    query = {"skipScripts": "true"} if skip_scripts else None
+    gone = api.delete(api.path("deployments", named(key)), query)
     if wait:
         deadline = time.monotonic() + seconds
         while (found := _found(api, gone["id"])) is not None:
@@ -244,8 +259,10 @@ def delete(api: Api, key: str, wait: bool, seconds: float, as_json: bool) -> Non
         click.echo(f"{gone.get('key') or gone['id']} is {'gone' if wait else gone['status']}")
 
 
-def _finish(api: Api, made: Json, *, wait: bool, seconds: float, as_json: bool) -> None:
-    """Show what a deploy has come to, after it where that is wanted."""
+def _finish(
+    api: Api, made: Json, *, wait: bool, strict: bool, seconds: float, as_json: bool
+) -> None:
+    """Show what a deploy has come to, after it where that is wanted, scripts that failed last."""
     if wait:
         made = _settled(api, made, seconds, quiet=as_json)
     if as_json:
@@ -254,6 +271,15 @@ def _finish(api: Api, made: Json, *, wait: bool, seconds: float, as_json: bool) 
         _describe(made)
     if wait and made["status"] != "Deployed":
         raise DeploymentFault(_why(made))
+    failed = [each for each in _entries(made) if _is_failed_script(each)] if wait else []
+    for entry in failed:
+        click.echo(_line(entry), err=True)
+    if failed and strict:
+        raise DeploymentFault(f"{_name(made)} is {made['status']}, and a script failed")
+
+
+def _is_failed_script(entry: Json) -> bool:
+    return bool(entry["type"] == "Warning" and entry["title"].startswith(_SCRIPT_FAILED))
 
 
 def _settled(api: Api, made: Json, seconds: float, *, quiet: bool) -> Json:

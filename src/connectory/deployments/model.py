@@ -285,18 +285,24 @@ def admitted(before: Deployment, now: int) -> Deployment:
     return before.later(now, DeploymentEvent.DEPLOY_ADMITTED)
 
 
-def succeeded(before: Deployment, urls: Mapping[str, str], now: int) -> Deployment:
-    """After a deploy: what was asked for is what serves; `urls` are by name of the application."""
+def serves_already(subject: Deployment) -> bool:
+    """Whether the release of the deploy under way takes the calls: its scripts are left."""
+    return subject.request is not None and subject.release == subject.request.release
+
+
+def serving(before: Deployment, urls: Mapping[str, str]) -> Deployment:
+    """With its release serving, which costs no version; `urls` are by name of the application."""
     if before.request is None:
         raise ValueError(f"no deploy of {before.name} is under way")
-    applications = tuple(replace(each, url=urls.get(each.name)) for each in before.applications)
-    return before.later(
-        now,
-        DeploymentEvent.DEPLOY_SUCCEEDED,
-        applications=applications,
-        release=before.request.release,
-        request=None,
-    )
+    found = tuple(replace(each, url=urls.get(each.name)) for each in before.applications)
+    return replace(before, applications=found, release=before.request.release, retired=())
+
+
+def succeeded(before: Deployment, now: int) -> Deployment:
+    """After a deploy whose release serves."""
+    if not serves_already(before):
+        raise ValueError(f"no deploy of {before.name} is under way that serves")
+    return before.later(now, DeploymentEvent.DEPLOY_SUCCEEDED, request=None)
 
 
 def failed(before: Deployment, now: int) -> Deployment:
@@ -304,11 +310,13 @@ def failed(before: Deployment, now: int) -> Deployment:
     return before.later(now, DeploymentEvent.DEPLOY_FAILED, request=None)
 
 
-def undeploying(before: Deployment, request_id: str, now: int, *, actor: str) -> Deployment:
+def undeploying(
+    before: Deployment, id_: str, now: int, *, actor: str, skip_scripts: bool = False
+) -> Deployment:
     """With an undeploy under way; a deploy under way is overtaken."""
-    request = Request(id=request_id, release=before.releases, actor=actor)
+    request = Request(id=id_, release=before.releases, actor=actor, skip_scripts=skip_scripts)
     return before.later(
-        now, DeploymentEvent.UNDEPLOY_REQUESTED, request=request, build=request_id, report=()
+        now, DeploymentEvent.UNDEPLOY_REQUESTED, request=request, build=id_, report=()
     )
 
 

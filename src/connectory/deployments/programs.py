@@ -1,7 +1,9 @@
 """What runs of a release: the programs, with their environments, and their addresses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+
+from msgspec import Struct
 
 from connectory.building.model import Builder
 from connectory.containment.model import Bounds
@@ -18,6 +20,7 @@ from connectory.deployments.environment import (
 )
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
+from connectory.logs.masking import Masker
 from connectory.runtime.model import HealthCheck, Program, StartFailed
 from connectory.specification import shape
 
@@ -25,6 +28,13 @@ from connectory.specification import shape
 _RUN_SECONDS: Final = 1_800.0
 #: What the published documentation gives a job.
 JOB_BOUNDS: Final = Bounds(cpus=2.0, memory_bytes=4 * 2**30)
+
+
+class ScriptValues(Struct, frozen=True, kw_only=True):
+    """The values of a script, and what masks the secret ones in what it prints."""
+
+    environment: Mapping[str, str]
+    masker: Masker
 
 
 class Programs:
@@ -98,6 +108,16 @@ class Programs:
             drain_seconds=_RUN_SECONDS if application.type is ApplicationType.JOB else None,
             bounds=JOB_BOUNDS if application.type is ApplicationType.JOB else Bounds(),
         )
+
+    def script(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> "ScriptValues":
+        """What a script of an application of a release gets."""
+        secrets = self._secrets(deployment, release)
+        self._mask(deployment.id, secrets)
+        environment = self.build_environment(deployment, application)
+        environment |= self._environment(deployment, release, application)
+        return ScriptValues(environment=environment, masker=Masker(secrets))
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
         """The secured values of a release: what must not be seen in its logs."""

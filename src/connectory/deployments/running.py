@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 
 from msgspec import Struct
 
-from connectory.building.model import Builder
+from connectory.building.model import Maker
 from connectory.containment.first_use import FirstUse
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
@@ -31,7 +31,7 @@ _SWEEP_SECONDS = 600.0
 
 
 class _Building(Struct, frozen=True):
-    """Whose build a line is of."""
+    """Whose build or script a line is of."""
 
     deployment_id: str
     application: str
@@ -43,7 +43,7 @@ class Running(Struct, frozen=True, kw_only=True):
     database: Database
     clock: Clock
     containment: FirstUse
-    builds: Builder
+    builds: Maker
     runtime: Processes
     gateway: Gateway
     hosting: Hosting
@@ -86,7 +86,7 @@ class Running(Struct, frozen=True, kw_only=True):
                 await asyncio.to_thread(self.containment.close)
 
     def built(self, deployment_id: str, application: str, line: str) -> None:
-        """Take a line that a build printed."""
+        """Take a line that a build or a script printed."""
         self.logs.output(_Building(deployment_id, application), "stdout", line.encode())
 
     def forget(self, deployment_id: str) -> None:

@@ -149,14 +149,16 @@ class Deployments:
         self._work_queued()
         return after
 
-    async def delete(self, name: Name, grant: Grant) -> Deployment:
+    async def delete(self, name: Name, grant: Grant, *, skip_scripts: bool = False) -> Deployment:
         """Undeploy, and delete when that is done; a deploy under way is overtaken.
 
         Raises:
             ResourceNotFound: the Project has none of this name.
         """
         before = await self.get(name, grant.project)
-        after = await self._database.writing(self._delete, before.id, name, grant)
+        after = await self._database.writing(
+            self._delete, before.id, name, grant, skip_scripts=skip_scripts
+        )
         self._work_queued()
         return after
 
@@ -221,14 +223,24 @@ class Deployments:
         self._record(connection, after, grant, "rollback" if earlier else "redeploy", **about)
         return after
 
-    def _delete(self, connection: Connection, id_: str, name: Name, grant: Grant) -> Deployment:
+    def _delete(
+        self,
+        connection: Connection,
+        id_: str,
+        name: Name,
+        grant: Grant,
+        *,
+        skip_scripts: bool,
+    ) -> Deployment:
         before = store.lock(connection, id_)
         if before is None:
             raise name.missing()
         if before.status is DeploymentStatus.UNDEPLOYING:
             return before
         actor = f"client:{grant.client_id}"
-        after = model.undeploying(before, ids.new_id(), self._clock(), actor=actor)
+        after = model.undeploying(
+            before, ids.new_id(), self._clock(), actor=actor, skip_scripts=skip_scripts
+        )
         store.save(connection, after)
         now = after.last_modified_at
         enqueue(connection, UNDEPLOY, after, now)
