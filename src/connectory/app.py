@@ -22,6 +22,7 @@ from connectory.database.serving import is_served_by_one
 from connectory.deployments import endpoints as deployment_endpoints
 from connectory.deployments import measuring
 from connectory.deployments.environment import Commerce
+from connectory.deployments.following import Following, following_of
 from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.measuring import Outcomes
@@ -77,6 +78,7 @@ class Node:
     staging: Staging
     worker: Worker
     running: Running
+    following: Following
     messages: Messages
     readiness: Readiness
     endpoints: Sequence[Endpoint]
@@ -185,6 +187,7 @@ def compose(
         staging=staging,
         worker=worker,
         running=running,
+        following=following_of(running, sources, refusal, settings.start_seconds),
         messages=messages,
         readiness=readiness,
         endpoints=endpoints,
@@ -211,7 +214,8 @@ async def serve(
     stopped = asyncio.Event()
     async with (
         node.follower.following(),
-        node.running.running(settings.drain_seconds),
+        node.running.running(settings.drain_seconds, built_here=node.following.built_here),
+        node.following.following(settings.drain_seconds),
         node.messages.delivering(settings.drain_seconds),
         node.worker.working(settings.drain_seconds),
     ):
