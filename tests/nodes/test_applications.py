@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import threading
 import time
@@ -145,6 +146,53 @@ def test_messages_go_on_after_the_death_of_the_node_that_delivered_them(a: Host,
     wait_until(lambda: acknowledged(other) > 0, left)
     assert {listening.settled(id_)["state"] for id_ in sent} == {"acknowledged"}
     other.shop.delete(deployed["id"])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_no_message_is_lost_however_often_one_of_two_nodes_is_killed(installed: Hosts) -> None:
+    chance = random.Random(11)
+    with contextlib.ExitStack() as stack:
+        running = {name: stack.enter_context(installed.host(name)) for name in ("h", "i")}
+        first = running["h"]
+        deployed = first.shop.deployed(first.shop.published(listener(), name="often"))
+        for _ in range(10):
+            wait_until(lambda: all(hosted(each) == 1 for each in running.values()), BUILT_SECONDS)
+            dies, lives = chance.sample(sorted(running), 2)
+            listening = Listening(running[lives].shop, deployed)
+            with publishing(listening) as sent:
+                time.sleep(chance.uniform(0.1, 1.0))
+                running[dies].server.kill()
+                time.sleep(0.2)
+                # What is published now is delivered by the one that lives.
+                (late,) = listening.publish({"name": "late"})
+                wait_until(
+                    lambda late=late, of=listening: of.get(late)["state"] == "acknowledged",
+                    TAKEN_OVER_SECONDS,
+                )
+            assert sent
+            assert {listening.settled(each)["state"] for each in sent} == {"acknowledged"}
+            running[dies] = stack.enter_context(installed.host(dies))
+        running["h"].shop.delete(deployed["id"])
+
+
+@contextlib.contextmanager
+def publishing(listening: Listening) -> Iterator[list[str]]:
+    """Publish all the time; the ids of what was accepted."""
+    sent: list[str] = []
+    ended = threading.Event()
+
+    def publish() -> None:
+        while not ended.wait(0.02):
+            sent.extend(listening.publish({"name": f"number {len(sent)}"}))
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    try:
+        yield sent
+    finally:
+        ended.set()
+        publisher.join()
 
 
 @pytest.mark.long
