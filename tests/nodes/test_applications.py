@@ -113,10 +113,10 @@ def calling(host: Host, url: str) -> Iterator[list[Call]]:
         caller.join()
 
 
-def programs_of(host: Host) -> list[str]:
-    """The applications that run on a node."""
+def programs_of(host: Host, part: str = "index.js") -> list[str]:
+    """The applications that run on a node, or what else has a part in its command line."""
     found = map(command_of, children_of(host.server.process.pid))
-    return [each for each in found if "index.js" in each]
+    return [each for each in found if part in each]
 
 
 def hosted(host: Host) -> int:
@@ -304,6 +304,35 @@ def test_no_call_waits_for_the_start_of_a_redeploy_on_either_node(a: Host, b: Ho
     assert {each.status for each in of_a + of_b} == {200}
     assert max(each.seconds for each in of_a + of_b) < 1.5
     a.shop.delete(found["id"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ends", ["the Deployment", "the node"])
+def test_a_build_on_another_node_ends_with_what_it_is_for(
+    installed: Hosts, a: Host, ends: str
+) -> None:
+    files = example("hard-coded-port")
+    package = json.loads(files["service/package.json"])
+    package["scripts"]["build"] = "node -e 'setTimeout(() => {}, 9000)'"
+    files["service/package.json"] = json.dumps(package)
+    connector = a.shop.published(files, name=f"building-{ends.split()[1].lower()}")
+    found = a.shop.deployed(connector)
+    with installed.host("c") as c:
+        started = f"Deployment {found['id']} is built"
+        wait_until(lambda: started in c.server.log.read_text(), FOLLOWED_SECONDS)
+        wait_until(lambda: bool(programs_of(c, "setTimeout")), FOLLOWED_SECONDS)
+        assert c.call(url_of(found)).status_code == 503
+        began = time.monotonic()
+        if ends == "the node":
+            c.server.stop()
+        else:
+            a.shop.delete(found["id"])
+            wait_until(lambda: c.call(url_of(found)).status_code == 404, 3)
+            wait_until(lambda: not programs_of(c, "setTimeout"), 3)
+        assert time.monotonic() - began < 4
+    assert not list(c.installation.data.rglob("part-*"))
+    if ends == "the node":
+        a.shop.delete(found["id"])
 
 
 @pytest.mark.long
