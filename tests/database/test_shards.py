@@ -32,16 +32,21 @@ import sys, time
 from pathlib import Path
 from connectory.database.engine import open_database
 from connectory.database.shards import Shards
-with Shards(open_database(sys.argv[1], Path()), lambda shard: False).holding():
+with Shards(open_database(sys.argv[1], Path())).holding():
     time.sleep(600)
 """
 
 
 @contextlib.contextmanager
 def holding(
-    database: Database, busy: Callable[[int], bool] = lambda _: False, *, turn: float = TURN
+    database: Database,
+    busy: Callable[[int], bool] = lambda _: False,
+    *,
+    bound: bool = False,
+    turn: float = TURN,
 ) -> Iterator[Shards]:
-    shards = Shards(database, busy, turn=turn)
+    shards = Shards(database, turn=turn)
+    shards.join(busy=busy, bound=bound)
     with shards.holding():
         yield shards
     assert not shards.held
@@ -154,6 +159,17 @@ def test_what_is_under_way_keeps_its_shard_from_others_until_it_ends(shared: Dat
             until(lambda: len(second.held) == SHARDS // 2 - 1)
             # The first begins nothing of it any more, and nobody else does before that has ended.
             assert SHARDS - 1 not in first.held | second.held
+            under_way.clear()
+            until(lambda: first.held | second.held == ALL)
+
+
+def test_what_is_bound_keeps_its_shard_on_its_node(shared: Database) -> None:
+    under_way = {0, SHARDS - 1}
+    with holding(shared, lambda shard: shard in under_way, bound=True) as first:
+        until(lambda: first.held == ALL)
+        with holding(shared) as second:
+            until(lambda: len(first.held) == len(second.held) == SHARDS // 2)
+            assert under_way < first.held
             under_way.clear()
             until(lambda: first.held | second.held == ALL)
 

@@ -44,16 +44,23 @@ def shard_of(application_id: str) -> int:
 class Shards:
     """The shards that this node holds; any thread may ask."""
 
-    def __init__(
-        self, database: Database, busy: Callable[[int], bool], *, turn: float = _TURN_SECONDS
-    ) -> None:
-        """Make it; `busy` tells, in any thread, whether something of a shard is under way here."""
+    def __init__(self, database: Database, *, turn: float = _TURN_SECONDS) -> None:
+        """Make it; what is done with the shards is told by `join`."""
         self._database = database
-        self._busy = busy
+        self._busy: list[Callable[[int], bool]] = []
+        self._bound: list[Callable[[int], bool]] = []
         self._turn = turn
         #: Replaced, never changed: what is held, and until when it is believed.
         self._state: tuple[frozenset[int], float] = (frozenset(), 0.0)
         self._stopped = threading.Event()
+
+    def join(self, *, busy: Callable[[int], bool], bound: bool = False) -> None:
+        """Have a shard given up only when nothing of it is under way here, which `busy` tells.
+
+        It is asked in any thread. What is under way where it is `bound` may take long: meanwhile
+        the shard stays here altogether, so that what else is of it has a node.
+        """
+        (self._bound if bound else self._busy).append(busy)
 
     @property
     def held(self) -> frozenset[int]:
@@ -117,11 +124,14 @@ class Shards:
             for shard in sorted(set(range(SHARDS)).difference(locked)):
                 if len(owned) < share and _call(connection, "pg_try_advisory_lock", shard):
                     owned.add(shard)
-            kept = sorted(owned)[:share]
-            leaving = {each: leaving.get(each, 0) + 1 for each in owned.difference(kept)}
+            bound = {each for each in owned if any(busy(each) for busy in self._bound)}
+            kept = bound.union(sorted(owned - bound)[: max(0, share - len(bound))])
+            leaving = {each: leaving.get(each, 0) + 1 for each in owned - kept}
             self._state = frozenset(kept), asked_at + _BELIEVED_TURNS * self._turn
             for shard, turns in leaving.items():
-                if not self._busy(shard) or turns > _PATIENCE_TURNS:
+                if any(busy(shard) for busy in self._bound):
+                    continue  # it was begun before that was told; the next turn keeps the shard
+                if turns > _PATIENCE_TURNS or not any(busy(shard) for busy in self._busy):
                     _call(connection, "pg_advisory_unlock", shard)
                     owned.discard(shard)
             self._stopped.wait(self._turn)

@@ -62,10 +62,11 @@ class Messages:
         self._clock = clock
         self._acknowledged_kept = acknowledged_kept
         self._keeping = Keeping(waiting=kept_days * DAY, dead=dead_kept_days * DAY)
-        self._shards = Shards(database, self._busy)
+        self._shards = Shards(database)
         self.deliveries = Deliveries(
             database, clock, gateway, keeping=self._keeping, has=self._shards.has
         )
+        self._shards.join(busy=self._busy)
         #: How many there are, some seconds ago.
         self.counts = Counts(waiting=0, dead=0)
 
