@@ -215,7 +215,7 @@ async def serve(
     async with (
         node.follower.following(),
         node.running.running(settings.drain_seconds, built_here=node.following.built_here),
-        node.following.following(settings.drain_seconds),
+        node.following.following(),
         node.messages.delivering(settings.drain_seconds),
         node.worker.working(settings.drain_seconds),
     ):

@@ -38,6 +38,8 @@ _READ_AGAIN_SECONDS: Final = 5.0
 #: How many Deployments are hosted at once, each for as long as its applications start; and how many
 #: are built at once, beside the builds of deploys.
 _HOSTING, _BUILDING = 4, 2
+#: How long the end of a server waits for what is under way.
+_END_SECONDS: Final = 5.0
 _FIRST_BACKOFF, _LAST_BACKOFF = 1.0, 300.0
 #: What may be otherwise the next time.
 _FAILURES = (BuildFailed, SourceError, StartFailed, SecretKeysError, DatabaseUnavailable)
@@ -115,7 +117,7 @@ class Following:
         return self._artifacts.in_use()
 
     @contextlib.asynccontextmanager
-    async def following(self, drain_seconds: float) -> AsyncIterator[None]:
+    async def following(self) -> AsyncIterator[None]:
         """Host what is deployed; when the block begins, all that was built here is hosted."""
         if self._database.is_sqlite:
             yield
@@ -129,11 +131,12 @@ class Following:
             yield
         finally:
             self._stopped.set()
-            await asyncio.to_thread(self._end, follower, drain_seconds)
+            await asyncio.to_thread(self._end, follower)
 
-    def _end(self, follower: threading.Thread, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        follower.join(seconds)
+    def _end(self, follower: threading.Thread) -> None:
+        """Let builds and starts end, which they do at once; a database that hangs is left alone."""
+        deadline = time.monotonic() + _END_SECONDS
+        follower.join(self._turn)
         for crew in (self._hosters, self._builders):
             crew.end(deadline)
 
