@@ -23,6 +23,7 @@ from connectory.database.shards import Shards
 from connectory.deployments import endpoints as deployment_endpoints
 from connectory.deployments import measuring, release_endpoints
 from connectory.deployments.environment import Commerce
+from connectory.deployments.following import Following, following_of
 from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.measuring import Outcomes, ScriptOutcomes
@@ -83,6 +84,7 @@ class Node:
     worker: Worker
     running: Running
     shards: Shards
+    following: Following
     messages: Messages
     jobs: Jobs
     readiness: Readiness
@@ -201,6 +203,7 @@ def compose(
         worker=worker,
         running=running,
         shards=shards,
+        following=following_of(running, sources, refusal, settings.start_seconds),
         messages=messages,
         jobs=jobs,
         readiness=readiness,
@@ -228,7 +231,8 @@ async def serve(
     stopped = asyncio.Event()
     async with (
         node.follower.following(),
-        node.running.running(settings.drain_seconds),
+        node.running.running(settings.drain_seconds, built_here=node.following.built_here),
+        node.following.following(),
         _sharing(node),
         node.messages.delivering(settings.drain_seconds),
         node.jobs.running(settings.drain_seconds),

@@ -302,6 +302,27 @@ def test_an_idle_program_sleeps_and_all_callers_wake_it_once(play):
     play(scene, idle_seconds=0.3)
 
 
+def test_a_release_that_another_node_switched_to_takes_an_older_ones_place(play):
+    async def scene(stage):
+        one, two = ({"GREETING": name} for name in ("one", "two"))
+        await stage.runtime.restore(stage.program(release=1, environment=one))
+        assert stage.runtime.serving("a-1") == 1
+        held = await stage.runtime.address("a-1")
+        await stage.runtime.restore(stage.program(release=2, environment=two))
+        assert stage.runtime.serving("a-1") == 2
+        assert stage.runtime.state("a-1") is State.SLEEPING
+        assert (await answer(held))["greeting"] == "one"  # its calls end where they began
+        stage.runtime.released("a-1", held)
+        await stage.until(lambda: stage.plain.running == 0)
+        assert (await stage.call())["greeting"] == "two"
+        await stage.runtime.restore(stage.program(release=1, environment=one))
+        assert stage.runtime.serving("a-1") == 2
+        await stage.runtime.remove("a-1")
+        assert stage.runtime.serving("a-1") is None
+
+    play(scene)
+
+
 def test_neither_calls_nor_warmth_let_a_program_sleep(play):
     async def scene(stage):
         await stage.runtime.restore(stage.program())

@@ -57,8 +57,12 @@ class Running(Struct, frozen=True, kw_only=True):
     port: int
 
     @contextlib.asynccontextmanager
-    async def running(self, drain_seconds: float) -> AsyncIterator[None]:
+    async def running(
+        self, drain_seconds: float, *, built_here: Callable[[], set[str]]
+    ) -> AsyncIterator[None]:
         """Take over what was deployed, and serve it while the block runs.
+
+        `built_here` gives the artifacts in use that no release names.
 
         Raises:
             OSError: nothing can listen on the gateway's address.
@@ -66,15 +70,17 @@ class Running(Struct, frozen=True, kw_only=True):
         self.hosting.attach(asyncio.get_running_loop())
         with self.logs.writing():
             await self.gateway.serve(self.host, self.port)
-            await asyncio.to_thread(
-                restoring.restore,
-                self.database,
-                self.builds,
-                self.hosting,
-                self.programs,
-                self.clock,
-            )
-            sweeping = asyncio.create_task(self._sweep_forever(), name="builds")
+            # Where there may be more nodes, `following` takes over, and builds what is not here.
+            if self.database.is_sqlite:
+                await asyncio.to_thread(
+                    restoring.restore,
+                    self.database,
+                    self.builds,
+                    self.hosting,
+                    self.programs,
+                    self.clock,
+                )
+            sweeping = asyncio.create_task(self._sweep_forever(built_here), name="builds")
             try:
                 yield
             finally:
@@ -93,18 +99,19 @@ class Running(Struct, frozen=True, kw_only=True):
         """Remove what is kept of a Deployment that is gone: its log, and what is masked in it."""
         self.hosting.wait(self.logs.remove(deployment_id))
 
-    async def _sweep_forever(self) -> None:
+    async def _sweep_forever(self, built_here: Callable[[], set[str]]) -> None:
         """Remove what is in nobody's use: what a crash left at once, the rest now and then."""
         while True:
             try:
-                await self._sweep()
+                await self._sweep(built_here)
             except (DatabaseUnavailable, OSError) as error:
                 log.warning("what is in nobody's use was not removed: %s", error)
             await asyncio.sleep(_SWEEP_SECONDS)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, built_here: Callable[[], set[str]]) -> None:
         # Not in a thread of the event loop's: a database that hangs would keep a server alive.
         used = await self.database.reading(restoring.in_use, self.releases_kept)
+        used |= built_here()
         await asyncio.to_thread(self.builds.sweep, used)
         # Some may be logged in the moment in which a Deployment is deleted.
         logged = await self.logs.deployments()

@@ -79,6 +79,32 @@ def ids(connection: Connection) -> set[str]:
     return set(connection.execute(select(table.c.id)).scalars())
 
 
+def mark(connection: Connection) -> tuple[int, ...]:
+    """What is another where Deployments have changed, but for changes that cancel each other."""
+    columns = (func.count(), func.sum(table.c.version), func.max(table.c.last_modified_at))
+    return tuple(connection.execute(select(*columns).select_from(table)).one())
+
+
+def versions(connection: Connection) -> dict[str, int]:
+    """The versions of all Deployments of all Projects, by their ids."""
+    return {row.id: row.version for row in connection.execute(select(table.c.id, table.c.version))}
+
+
+def with_serving(connection: Connection, id_: str) -> tuple[Deployment | None, Release | None]:
+    """A Deployment of any Project, and its release that serves.
+
+    Raises:
+        Damaged: one of them cannot be read.
+    """
+    query = select(table.c.document).where(table.c.id == id_)
+    text = connection.execute(query).scalar_one_or_none()
+    if text is None:
+        return None, None
+    deployment = _decoded(_decoder, text, f"Deployment {id_}")
+    number = deployment.release
+    return deployment, find_release(connection, id_, number) if number else None
+
+
 def everything(connection: Connection) -> Iterator[tuple[str, Deployment | Damaged]]:
     """All Deployments of all Projects by their ids, and why where one cannot be read."""
     query = select(table.c.id, table.c.document).order_by(table.c.id)
