@@ -57,11 +57,13 @@ class Application:
         #: Whether it answers at once; otherwise `answer` does.
         self.quick = True
         self.starts = True
+        #: The applications that this node does not host, by their ids.
+        self.elsewhere: set[str] = set()
         self._under_way: list[tuple[str, Connection]] = []
         self._address = ("127.0.0.1", 0)
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
+    async def listening(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0, backlog=4096)
         self._address = server.sockets[0].getsockname()
@@ -91,10 +93,15 @@ class Application:
     # The runtime, as far as calls need it.
 
     def ready(self, application_id: str) -> tuple[str, int] | None:
-        del application_id
-        return self._address if self.starts else None
+        here = application_id not in self.elsewhere
+        return self._address if self.starts and here else None
+
+    def serving(self, application_id: str) -> int | None:
+        return None if application_id in self.elsewhere else 1
 
     async def address(self, application_id: str) -> tuple[str, int]:
+        if application_id in self.elsewhere:
+            raise KeyError(application_id)
         raise StartFailed(f"{application_id} died")
 
     def released(self, application_id: str, address: tuple[str, int]) -> None:

@@ -20,7 +20,7 @@ def test_a_job_runs_at_each_of_its_times(database: Database, tmp_path: Path) -> 
         scene = Scene(database, tmp_path, "2028-02-28 12:00:00")
         scene.add("0 3 29 2 *", 1)
         scene.add("0 3 * * *", 2)
-        async with scene.application.serving(), scene.server():
+        async with scene.application.listening(), scene.server():
             for count, now in enumerate(("2028-02-29 03:00:00", "2028-03-01 03:00:01"), 1):
                 scene.move(now)
                 await scene.settled(count, 2)
@@ -40,7 +40,7 @@ def test_many_missed_times_are_one_run(database: Database, tmp_path: Path) -> No
         scene = Scene(database, tmp_path, "2026-01-31 10:02:00")
         scene.add("*/5 * * * *")
         scene.move("2026-01-31 11:01:00")
-        async with scene.application.serving(), scene.server():
+        async with scene.application.listening(), scene.server():
             await scene.settled(1)
             # Much longer than what is counted, as after a clock that was wrong.
             scene.move("2026-06-30 12:00:00")
@@ -60,7 +60,7 @@ def test_nothing_fires_twice_where_the_clock_is_put_back_a_little(
     async def play() -> None:
         scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
         scene.add("0 * * * *")
-        async with scene.application.serving():
+        async with scene.application.listening():
             async with scene.server():
                 scene.move("2026-01-31 11:00:00")
                 await scene.settled(1)
@@ -84,7 +84,7 @@ def test_schedules_go_on_where_the_clock_is_put_back_far(
         scene.add("0 * * * *", 1)
         scene.add("@every 2h", 2)
         scene.move("2026-01-31 10:30:00")
-        async with scene.application.serving(), scene.server():
+        async with scene.application.listening(), scene.server():
             await scene.until(lambda: scene.next(1) == "2026-01-31 11:00:00")
             await scene.until(lambda: scene.next(2) == "2026-01-31 12:30:00")
             scene.move("2026-01-31 12:30:00")
@@ -100,7 +100,7 @@ def test_there_is_one_run_at_once_and_what_was_due_meanwhile_follows(
     async def play() -> None:
         scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
         scene.add("* * * * *")
-        async with scene.application.serving(), scene.server() as server:
+        async with scene.application.listening(), scene.server() as server:
             scene.application.quick = False
             scene.move("2026-01-31 10:01:00")
             await scene.until(lambda: scene.application.calls)
@@ -138,7 +138,7 @@ def test_a_run_whose_server_died_has_failed_and_is_not_made_again(
             due = store.due(connection, scene.now, range(64), 10)
             (begun,) = store.begin(connection, [(each, "job-1") for each in due], scene.now)
         assert scene.told() == [("2026-01-31 11:00:00", 0, RUNNING)]
-        async with scene.application.serving(), scene.server() as server:
+        async with scene.application.listening(), scene.server() as server:
             await scene.settled(1)
             (run,) = scene.runs()
             assert (run.state, run.output, run.status) == (FAILED, STOPPED, None)
@@ -163,7 +163,7 @@ def test_two_servers_that_look_after_the_same_run_a_job_once(
     async def play() -> None:
         scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
         scene.add("* * * * *", *range(20))
-        async with scene.application.serving(), scene.server(), scene.server():
+        async with scene.application.listening(), scene.server(), scene.server():
             scene.move("2026-01-31 10:01:00")
             for number in range(20):
                 await scene.until(lambda number=number: scene.runs(number))
@@ -184,7 +184,7 @@ def test_a_run_that_was_asked_for_survives_the_server_that_was_asked(
         scene.add("0 0 29 2 *")
         with database.write() as connection:
             store.request(connection, id_of(0), "asked", scene.now)
-        async with scene.application.serving(), scene.server():
+        async with scene.application.listening(), scene.server():
             await scene.settled(1)
         assert scene.told() == [("2026-01-31 10:00:00", 0, SUCCEEDED)]
         assert scene.next() == "2028-02-29 00:00:00"
@@ -235,7 +235,7 @@ def test_nothing_begins_of_a_shard_that_is_given_up_meanwhile(
                 store.request(connection, id_of(0), "asked", scene.now)
         else:
             scene.move("2026-01-31 10:01:00")
-        async with scene.application.serving(), scene.server(held):
+        async with scene.application.listening(), scene.server(held):
             await scene.looked_through(1)
             assert scene.application.calls == ["/1"]
         assert scene.next() == "2026-01-31 10:01:00"
@@ -250,7 +250,7 @@ def test_a_server_that_stops_waits_for_its_runs_and_says_what_it_left(
     async def play() -> None:
         scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
         scene.add("@reboot")
-        async with scene.application.serving():
+        async with scene.application.listening():
             async with scene.server():
                 scene.application.quick = False
                 await scene.until(lambda: scene.application.calls)
@@ -269,11 +269,34 @@ def test_an_application_that_does_not_start_is_a_failure(
         scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
         scene.add("@reboot")
         scene.application.starts = False
-        async with scene.application.serving(), scene.server():
+        async with scene.application.listening(), scene.server():
             await scene.settled(1)
         (run,) = scene.runs()
         assert run.state is FAILED
         assert run.output == f"the application did not start: {id_of(0)} died"
+
+    asyncio.run(play())
+
+
+def test_a_job_waits_a_minute_for_an_application_that_another_node_had(
+    database: Database, tmp_path: Path
+) -> None:
+    async def play() -> None:
+        scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
+        scene.add("1 10 * * *", 0, 1)
+        scene.application.elsewhere = {id_of(0), id_of(1)}
+        async with scene.application.listening(), scene.server():
+            scene.move("2026-01-31 10:01:59")
+            await scene.looked_through(2)
+            assert scene.runs() == []
+            scene.application.elsewhere = set()
+            await scene.settled(1, 0)
+            await scene.settled(1, 1)
+            assert {each.state for each in scene.runs()} == {SUCCEEDED}
+            scene.application.elsewhere = {id_of(0)}
+            scene.move("2026-02-01 10:02:00")
+            await scene.settled(2, 0)
+        assert scene.runs(0)[-1].output == "the application does not run here"
 
     asyncio.run(play())
 
@@ -322,7 +345,7 @@ def test_10000_jobs_of_one_minute_start_within_its_first_seconds(
     async def play() -> None:
         scene = Scene(database, tmp_path, "2026-01-31 10:00:00")
         scene.add("* * * * *", *range(10_000))
-        async with scene.application.serving(), scene.server():
+        async with scene.application.listening(), scene.server():
             waiting = asyncio.create_task(longest_wait())
             await asyncio.sleep(0)
             began = time.process_time()

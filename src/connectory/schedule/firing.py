@@ -19,10 +19,10 @@ from connectory.database.shards import shard_of
 from connectory.gateway.posting import Answer, Post, post
 from connectory.gateway.server import Gateway
 from connectory.kernel import ids
-from connectory.kernel.clock import Clock, to_rfc3339
+from connectory.kernel.clock import SECOND, Clock, to_rfc3339
 from connectory.runtime.model import StartFailed
 from connectory.schedule import store
-from connectory.schedule.model import PUT_BACK, Begun, Ended, Job, ended, stopped
+from connectory.schedule.model import PUT_BACK, Begun, Due, Ended, Job, ended, stopped
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ _WAKING: Final = 64
 _CALLS: Final = 2_048
 #: How many looks go by from one to the next for clocks that were put back.
 _CLOCK_LOOKS: Final = 60
+#: How long a job that is due waits for its application, which another node had before.
+_PATIENCE: Final = 60 * SECOND
 
 
 class Counted(Struct):
@@ -189,11 +191,23 @@ class Firing:
         due = await self._database.reading(store.due, self._clock(), shards, limit)
         if due:
             async with self._held(each.job for each in due) as held:
-                still = [each for each in due if each.job.application_id in held]
+                still = [
+                    each for each in due if each.job.application_id in held and self._may_run(each)
+                ]
                 chosen = [(each, f"job-{ids.new_id()}") for each in still]
                 begun = await self._database.writing(store.begin, chosen, self._clock())
                 self._call(begun)
+                return len(due) if begun else 0  # who waits is looked for at the next look
         return len(due)
+
+    def _may_run(self, due: Due) -> bool:
+        """Whether an application runs here, or will not come: a node that took it over builds it.
+
+        What never comes is a run that failed, so that it is seen.
+        """
+        if self._gateway.runtime.serving(due.job.application_id) is not None:
+            return True
+        return due.job.next_at is None or self._clock() - due.job.next_at >= _PATIENCE
 
     @contextlib.asynccontextmanager
     async def _held(self, jobs: Iterable[Job]) -> AsyncIterator[set[str]]:
