@@ -61,11 +61,11 @@ def send(
     """
     if (name is None) == (file is None):
         raise click.UsageError("one of --sample and --file is wanted")
-    place = _place(api, target, key)
+    given = dict(_attributes(attribute))
     data = _read(file) if file is not None else _sample(api, str(name), format_)
+    place = _place(api, target, key)
     message: Json = {"data": b64encode(data).decode()}
-    if attribute:
-        message["attributes"] = dict(_attributes(attribute))
+    message |= {"attributes": given} if given else {}
     topic = place.application["topic"]
     answer = api.post(f"/v1/{topic}:publish", {"messages": [message]})
     (id_,) = answer["messageIds"]
