@@ -74,6 +74,7 @@ def test_a_release_is_brought_back_with_all_that_it_had_and_without_a_build(shop
         "Release 1 is brought back",
         "Environment changed",
         "Application started",
+        'Script for "postDeploy" not defined',
     ]
     (change,) = compared(third)
     assert change[2].startswith("3 values changed: ")

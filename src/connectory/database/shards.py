@@ -89,7 +89,7 @@ class Shards:
             yield
         finally:
             self._stopped.set()
-            keeper.join(2 * self._turn)  # a database that hangs keeps it longer, but not us
+            keeper.join(self._turn)  # a database that hangs keeps it longer, but not us
             self._drop()
 
     def _drop(self) -> None:

@@ -204,6 +204,7 @@ class _Subscription:
         self._fetching = False
         #: Those that became durable while messages were being read, which may have been read still.
         self._settled_meanwhile: set[int] = set()
+        self._fetch_task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, message: Message) -> None:
@@ -245,9 +246,9 @@ class _Subscription:
             task.add_done_callback(self._ended)
         if self.more and not self._fetching and len(self._buffer) <= _BUFFER // 4:
             self._fetching, self.more = True, False
-            fetching = loop.create_task(self._fetch())
-            self.tasks.add(fetching)
-            fetching.add_done_callback(self._ended)
+            # Not one of the tasks that a stop waits for: the database may hang.
+            self._fetch_task = loop.create_task(self._fetch())
+            self._fetch_task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self.tasks.discard(task)

@@ -34,6 +34,8 @@ _BODY: Final = b"{}"
 #: How often a node asks what is due.
 _LOOK_SECONDS: Final = 0.5
 _RETRY_SECONDS: Final = 1.0
+#: How long the end of a server waits for the database, which may hang.
+_LAST_SECONDS: Final = 1.0
 #: How many jobs are begun in one transaction, and how many asleep are woken at once.
 _BATCH: Final = 256
 _WAKING: Final = 64
@@ -105,7 +107,7 @@ class Firing:
         # What is being begun is begun: nobody would call it any more, and its time is over.
         self._stopping = True
         self.look()
-        await asyncio.wait({looking}, timeout=seconds)
+        await asyncio.wait({looking}, timeout=min(seconds, _LAST_SECONDS))
         looking.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
@@ -117,9 +119,10 @@ class Firing:
         with contextlib.suppress(asyncio.CancelledError):
             await writing
         try:
-            await self._write()
-        except DatabaseUnavailable as error:
-            log.warning("what runs came to was not written: %s", error)
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._write()
+        except (DatabaseUnavailable, TimeoutError) as error:
+            log.warning("what runs came to was not written: %r", error)
 
     def busy(self, shard: int) -> bool:
         """Whether a run of a shard is under way here, in any thread."""
