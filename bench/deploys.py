@@ -1,4 +1,4 @@
-"""Deploys beside the same by hand, cold starts, and what idle services cost.
+"""Deploys beside the same by hand, cold starts, rollbacks, and what idle services cost.
 
 `python -m bench.deploys` measures only these.
 """
@@ -22,7 +22,7 @@ from tests.deployments.shops import example
 from tests.harness import Installation, free_port
 from tests.staging.repositories import SCANNERS_OFF, Repositories
 
-from bench import load, operating, publishing, report
+from bench import load, operating, publishing, report, rollbacks
 from bench.report import Section, megabytes, milliseconds
 from connectory.containment.processes import children, name
 
@@ -119,7 +119,7 @@ class Platform:
 
 
 def measure(folder: Path, rounds: int = ROUNDS, starts: int = STARTS, idle: int = IDLE) -> Section:
-    """By turns: deploys and the same by hand; cold starts and starts by hand; then idle ones."""
+    """By turns: deploys and the same by hand; cold starts and starts by hand; then the rest."""
     section = Section("Deploys")
     lacking = [each for each in ("git", "node", "npm") if shutil.which(each) is None]
     if lacking:
@@ -130,6 +130,7 @@ def measure(folder: Path, rounds: int = ROUNDS, starts: int = STARTS, idle: int 
         by_hand = ByHand(folder / "by-hand", platform.repositories)
         connector = _judge_deploys(section, platform, by_hand, rounds)
         _judge_starts(section, platform, by_hand, connector, starts)
+        rollbacks.judge(section, platform, f"/{_PROJECT}/deployments")
         _judge_idle(section, platform, idle)
     return section
 

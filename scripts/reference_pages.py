@@ -302,6 +302,8 @@ def _answer(status: str, answer: dict[str, Any], described: dict[str, Any]) -> t
 
 def _type(name: str, schema: dict[str, Any]) -> str:
     parts = [f"### {name}\n"]
+    if schema.get(openapi.ADDITION):
+        parts.append("An addition: the published interface lacks it.\n")
     if description := schema.get("description"):
         parts.append(f"{description}\n")
     if "enum" in schema:

@@ -6,11 +6,11 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from connectory import __version__
 from connectory.building.first_use import FirstUse as FirstBuild
-from connectory.building.model import FOLDER, Builder
+from connectory.building.model import FOLDER, Maker
 from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.containment.first_use import FirstUse
@@ -19,13 +19,16 @@ from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
 from connectory.database.serving import is_served_by_one
+from connectory.database.shards import Shards
 from connectory.deployments import endpoints as deployment_endpoints
-from connectory.deployments import measuring
+from connectory.deployments import measuring, release_endpoints
 from connectory.deployments.environment import Commerce
+from connectory.deployments.following import Following, following_of
 from connectory.deployments.handlers import deploying
 from connectory.deployments.hosting import Hosting
-from connectory.deployments.measuring import Outcomes
+from connectory.deployments.measuring import Outcomes, ScriptOutcomes
 from connectory.deployments.programs import Programs
+from connectory.deployments.releases import Releases
 from connectory.deployments.running import Running, crash_loops, refusal_of
 from connectory.deployments.service import Deployments
 from connectory.deployments.turns import Turns
@@ -48,6 +51,9 @@ from connectory.operations import endpoints as operations_endpoints
 from connectory.operations.metrics import Metrics, Reading
 from connectory.operations.readiness import Readiness
 from connectory.runtime.processes import Processes
+from connectory.schedule import endpoints as job_endpoints
+from connectory.schedule import measuring as job_measuring
+from connectory.schedule.service import Jobs
 from connectory.settings import Settings
 from connectory.sources.service import Sources
 from connectory.specification import endpoints as specification_endpoints
@@ -80,7 +86,10 @@ class Node:
     staging: Staging
     worker: Worker
     running: Running
+    shards: Shards
+    following: Following
     messages: Messages
+    jobs: Jobs
     webhooks: Webhooks
     readiness: Readiness
     endpoints: Sequence[Endpoint]
@@ -115,14 +124,18 @@ def compose(
     running = _running(settings, database, clock, key_ring)
     refusal = refusal_of(running.containment, trusted, unconfined=settings.run_unconfined == "on")
     handlers = _checking(settings, running, sources, follower, refusal)
+    shards = Shards(database)
+    jobs = Jobs(database, clock, running.gateway, shards)
     messages = Messages(
         database,
         clock,
         running.gateway,
+        shards,
         kept_days=settings.messages_kept_days,
         dead_kept_days=settings.dead_letters_kept_days,
         acknowledged_kept=settings.messages_acknowledged_kept,
     )
+    outcomes, scripts = Outcomes(), ScriptOutcomes()
     webhooks = Webhooks(
         database,
         clock,
@@ -130,7 +143,6 @@ def compose(
         most=settings.max_webhooks,
         private=settings.webhook_private_addresses == "on",
     )
-    outcomes = Outcomes()
     turns = Turns(settings.deploys_per_project)
     if hosts:
         handlers |= deploying(
@@ -141,7 +153,8 @@ def compose(
             refusal=refusal,
             turns=turns,
             outcomes=outcomes,
-            listeners=(messages,),
+            script_outcomes=scripts,
+            listeners=(messages, jobs),
         )
     worker = _worker(settings, database, clock, handlers)
     staging = Staging(
@@ -167,8 +180,10 @@ def compose(
         *staging_endpoints.endpoints(staging),
         *certification_endpoints.endpoints(certifications),
         *deployment_endpoints.endpoints(deployments),
+        *release_endpoints.endpoints(Releases(database, key_ring)),
         *log_endpoints(deployment_endpoints.finding(deployments), running.logs),
         *message_endpoints.endpoints(messages, deployments),
+        *job_endpoints.endpoints(jobs, deployments),
         *webhook_endpoints.endpoints(webhooks),
         *identity_endpoints.endpoints(identity),
         *specification_endpoints.endpoints(),
@@ -181,7 +196,9 @@ def compose(
                 worker,
                 running=running,
                 outcomes=outcomes,
+                scripts=scripts,
                 messages=messages,
+                jobs=jobs,
                 webhooks=webhooks,
             ),
         ),
@@ -198,7 +215,10 @@ def compose(
         staging=staging,
         worker=worker,
         running=running,
+        shards=shards,
+        following=following_of(running, sources, refusal, settings.start_seconds),
         messages=messages,
+        jobs=jobs,
         webhooks=webhooks,
         readiness=readiness,
         endpoints=endpoints,
@@ -225,8 +245,11 @@ async def serve(
     stopped = asyncio.Event()
     async with (
         node.follower.following(),
-        node.running.running(settings.drain_seconds),
+        node.running.running(settings.drain_seconds, built_here=node.following.built_here),
+        node.following.following(),
+        _sharing(node),
         node.messages.delivering(settings.drain_seconds),
+        node.jobs.running(settings.drain_seconds),
         node.webhooks.sending(settings.drain_seconds),
         node.worker.working(settings.drain_seconds),
     ):
@@ -251,6 +274,13 @@ async def serve(
             for task in background:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+
+@contextlib.asynccontextmanager
+async def _sharing(node: Node) -> AsyncIterator[None]:
+    """Look after this node's share of the applications while the block runs."""
+    with node.shards.holding():
+        yield
 
 
 async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> None:
@@ -329,6 +359,7 @@ def _running(
         hosting=hosting,
         programs=Programs(builds, hosting, commerce, key_ring, mask=logs.mask),
         logs=logs,
+        releases_kept=settings.releases_kept,
         host=settings.gateway_host,
         port=settings.gateway_port if settings.gateway_url else 0,
     )
@@ -341,7 +372,7 @@ def _found_containment(settings: Settings) -> Containment:
     return find_containment(settings.data)
 
 
-def _made_builder(settings: Settings, containment: Containment) -> Builder:
+def _made_builder(settings: Settings, containment: Containment) -> Maker:
     from connectory.building.service import Builds  # noqa: PLC0415
 
     return Builds.of(settings, containment, os.environ)
@@ -371,7 +402,9 @@ def _metrics(
     *,
     running: Running,
     outcomes: Outcomes,
+    scripts: ScriptOutcomes,
     messages: Messages,
+    jobs: Jobs,
     webhooks: Webhooks,
 ) -> Metrics:
     return Metrics(
@@ -380,11 +413,13 @@ def _metrics(
             *_gauges(catalogue, database, worker),
             *measuring.gauges(running.runtime, running.logs),
             *message_measuring.gauges(messages),
+            *job_measuring.gauges(jobs),
         ),
         (
             *_counters(catalogue),
-            *measuring.counters(outcomes, running.logs),
+            *measuring.counters(outcomes, scripts, running.logs),
             *message_measuring.counters(messages),
+            *job_measuring.counters(jobs),
             *webhook_measuring.counters(webhooks),
         ),
     )

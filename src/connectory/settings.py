@@ -313,6 +313,12 @@ class Settings:
         _whole_number(1),
         "How many deploys of one Project are under way at once; others are Queued until one ends.",
     )
+    releases_kept: int = _setting(
+        5,
+        _whole_number(0),
+        "How many releases of each Deployment, beside the one that serves, keep what they were"
+        " built into, so that a rollback builds nothing.",
+    )
     application_network: Reach = _setting(
         "public",
         _reach,
@@ -430,6 +436,18 @@ class Settings:
     )
     build_disk_bytes: int = _setting(
         2 * 2**30, _whole_number(2**20), "The most disk that a build may write to."
+    )
+    script_seconds: float = _setting(
+        900.0,
+        _seconds,
+        "How long a script (postDeploy, preUndeploy) may take; else it may use what a build may.",
+    )
+    strict_scripts: Switch = _setting(
+        "off",
+        _switch,
+        "on: a postDeploy script that fails makes its Deployment `Failed`, and the release before"
+        " goes on serving. off: it is a Warning of a Deployment that is `Deployed`, as on the"
+        " hosted platform.",
     )
     builds_bytes: int = _setting(
         10 * 2**30,

@@ -159,7 +159,8 @@ def _fill_applications(connection: Connection, id_: str, number: int, now: int) 
     message = {"state": "dead", "content": json.dumps({"data": name}), "correlation_id": "x"}
     message |= {"published_at": now, "attempt_count": 1, "attempts": "[]", "expires_at": now + HOUR}
     connection.execute(messages.insert().values(common | message))
-    job = {"schedule": "@daily", "next_at": now + HOUR, "created_at": now}
+    job = {"schedule": "@daily", "next_at": now + HOUR, "shard": number, "since": now}
+    job |= {"reckoned_at": now}
     connection.execute(jobs.insert().values(of | job))
     run = {"cause": "schedule", "due_at": now, "missed": 0, "state": "succeeded", "status": 200}
     run |= {"correlation_id": "x", "started_at": now, "finished_at": now, "output": name}

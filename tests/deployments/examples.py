@@ -1,4 +1,4 @@
-"""A Deployment for tests that need no database."""
+"""A Deployment and a release of one, for tests that deploy nothing."""
 
 from typing import Any
 
@@ -16,8 +16,9 @@ from connectory.contract.deployments import (
     DeploymentType,
 )
 from connectory.contract.scalars import ApplicationType, IntegrationType, Region
+from connectory.deployments.accepting import release_of
 from connectory.deployments.configuration import Values
-from connectory.deployments.model import Application, Deployment
+from connectory.deployments.model import Application, Deployment, Release, Request
 
 
 def deployment(**changes: Any) -> Deployment:
@@ -67,3 +68,35 @@ def deployment(**changes: Any) -> Deployment:
         last_modified_at=1,
     )
     return replace(made, **changes)
+
+
+def release(number: int = 1, **changed: Any) -> Release:
+    """One with a service that has a value, and a job."""
+    request = Request(id="r", release=number, actor="client:c")
+    made = release_of(replace(deployment(), request=request), now=number)
+    return replace(made, applications=(service(), job()), **({"commit": "a" * 40} | changed))
+
+
+def service(
+    standard: dict[str, str] | None = None, secured: dict[str, str] | None = None
+) -> Application:
+    """One with these values; without any, with one in plain text."""
+    return Application(
+        id="1",
+        name="shop",
+        type=ApplicationType.SERVICE,
+        slug="s",
+        values=values({"CITY": "Berlin"} if standard is None else standard, secured or {}),
+    )
+
+
+def values(standard: dict[str, str], secured: dict[str, str]) -> Values:
+    """Values in plain text, and secrets as they are sealed."""
+    return Values(
+        standard=tuple(ConfigurationValue(key=key, value=each) for key, each in standard.items()),
+        secured=tuple(ConfigurationValue(key=key, value=each) for key, each in secured.items()),
+    )
+
+
+def job(schedule: str = "@daily") -> Application:
+    return Application(id="2", name="night", type=ApplicationType.JOB, slug="n", schedule=schedule)

@@ -120,6 +120,39 @@ class Shop:
         assert answer.status_code == 201, answer.text
         return self.settled(id_)
 
+    def roll_back(self, id_: str, number: Any, **more: Any) -> httpx.Response:
+        """Ask for a release to be brought back."""
+        body = {
+            "version": self.get(id_)["version"],
+            "actions": [{"action": "rollback", "release": number, **more}],
+        }
+        return self.http.post(f"{self.path}/{id_}", json=body)
+
+    def brought_back(self, id_: str, number: int) -> dict[str, Any]:
+        """The Deployment after a release was brought back, or was not."""
+        answer = self.roll_back(id_, number)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["status"] == "Deploying"
+        return self.settled(id_)
+
+    def releases(self, place: str, **query: int) -> dict[str, Any]:
+        """A page of releases, in which no secret is."""
+        answer = self.http.get(f"{self.path}/{place}/releases", params=query)
+        assert answer.status_code == 200, answer.text
+        assert "key-of-acme" not in answer.text
+        return dict(answer.json())
+
+    def next_version(
+        self, connector: dict[str, Any], files: Mapping[str, str], tag: str = "v2.0.0"
+    ) -> None:
+        """Publish other files as the next version of a Connector."""
+        repositories = self.creator.repositories
+        repositories.tag(tag, files, name="acme")
+        repository = {"url": repositories.url("acme"), "tag": tag}
+        self.creator.update(connector["id"], {"action": "setRepository", **repository})
+        found = self.creator.publish(connector["id"])
+        assert found["status"] == "Published", found
+
     def delete(self, id_: str) -> None:
         """Delete a Deployment, and wait until it is gone."""
         answer = self.http.delete(f"{self.path}/{id_}")
@@ -199,6 +232,28 @@ def url_of(deployment: dict[str, Any], name: str = "service") -> str:
 def entries(deployment: dict[str, Any], kind: str | None = None) -> list[dict[str, Any]]:
     found = deployment["details"]["build"]["report"]["entries"]
     return [each for each in found if kind is None or each["type"] == kind]
+
+
+def compared(deployment: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The entries of the report about environments: application, title and message."""
+    return [
+        (each["application"], each["title"], each.get("message", ""))
+        for each in entries(deployment)
+        if each["title"].startswith("Environment")
+    ]
+
+
+def configured(greeting: str | None = None, key: str | None = None) -> list[dict[str, Any]]:
+    """Values of the service of the example `hard-coded-port`."""
+    standard = [] if greeting is None else [{"key": "GREETING", "value": greeting}]
+    secured = [] if key is None else [{"key": "API_KEY", "value": key}]
+    return [
+        {
+            "applicationName": "service",
+            "standardConfiguration": standard,
+            "securedConfiguration": secured,
+        }
+    ]
 
 
 def metrics_of(shop: Shop) -> dict[str, float]:

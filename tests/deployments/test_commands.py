@@ -48,8 +48,25 @@ def test_the_life_of_a_deployment(shop: Shop, connectory: Any, tmp_path: Path) -
     assert made["status"] == "Deployed"
     assert httpx.get(url_of(made), trust_env=False).json()["secret"] == "given"
     assert "live" in connectory("list").stdout
+    first = connectory("rollback", "live", expect=1).stderr
+    assert first == "connectory: no release of live was deployed before release 1\n"
     told = connectory("redeploy", "live", "--set", "service.GREETING=Moin", "--wait")
     assert "Information [service]: Application started" in told.stderr
+    assert httpx.get(url_of(made), trust_env=False).json()["greeting"] == "Moin"
+    heading, second, first = connectory("releases", "live").stdout.splitlines()
+    assert heading.split()[:2] == ["RELEASE", "OUTCOME"]
+    assert second.startswith("2*")
+    assert second.endswith("service.GREETING changed")
+    assert first.startswith("1 ")
+    told = connectory("rollback", "live", "--wait")
+    assert "Information: Release 1 is brought back" in told.stderr
+    assert httpx.get(url_of(made), trust_env=False).json()["greeting"] == "Hello"
+    newest = connectory("releases", "live", "--limit", "1").stdout.splitlines()[1]
+    assert "back to release 1; service.GREETING changed" in newest
+    wrong = connectory("rollback", "live", "--release", "9", expect=1).stderr
+    assert "release 9 of the Deployment" in wrong
+    assert len(wrong.splitlines()) == 1
+    connectory("rollback", "live", "--release", "2", "--wait")
     assert httpx.get(url_of(made), trust_env=False).json()["greeting"] == "Moin"
     shown = connectory("show", "live").stdout
     assert url_of(made) in shown
@@ -70,6 +87,27 @@ def test_a_deploy_that_fails_is_told_in_one_line_and_by_the_exit_code(
     assert last.startswith("connectory: ")
     assert "is Failed: Health check for application service failed of service: " in last
     assert "exit code 3" in last
+
+
+def test_a_script_that_fails_is_told_last_and_by_the_exit_code_where_that_is_wanted(
+    shop: Shop, connectory: Any
+) -> None:
+    files = example("hard-coded-port")
+    scripts = "    endpoint: /service\n    scripts:\n      postDeploy: echo sorry; exit 7\n"
+    files["connect.yaml"] = files["connect.yaml"].replace("    endpoint: /service\n", scripts)
+    connector = shop.published(files)
+    create = ("create", connector["key"], "--key", "warned", "--region", REGION, "--wait")
+    told = connectory(*create, "--strict", expect=1).stderr.splitlines()
+    warning = [
+        "Warning [service]: Failed during the execution of 'postDeploy' script",
+        "    exit code 7",
+        "    sorry",
+    ]
+    assert told[-4:] == [*warning, "connectory: warned is Deployed, and a script failed"]
+    overlooked = connectory("redeploy", "warned", "--wait", "--json")
+    assert json.loads(overlooked.stdout)["status"] == "Deployed"
+    assert overlooked.stderr.splitlines() == warning
+    connectory("delete", "warned", "--wait", "--skip-scripts")
 
 
 @pytest.mark.parametrize(

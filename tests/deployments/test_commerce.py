@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
 from connectory.deployments import api_clients, model, store
@@ -25,6 +26,7 @@ from connectory.deployments.commerce_clients import CommerceClients
 from connectory.deployments.environment import Commerce, credentials
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.model import Deployment
+from connectory.deployments.scripts import Hook, Scripts
 from connectory.deployments.undeploying import Undeploying
 from connectory.work import claims
 from connectory.work import store as work_store
@@ -111,7 +113,11 @@ class Deploy:
             assert before is not None
             if well:
                 store.put_release(connection, release_of(before, now))
-            after = model.succeeded(before, {}, now) if well else model.failed(before, now)
+            after = (
+                model.succeeded(model.serving(before, {}), now)
+                if well
+                else model.failed(before, now)
+            )
             store.save(connection, api_clients.settled(connection, after, now))
 
     def cleaned(self) -> None:
@@ -123,9 +129,24 @@ class Deploy:
         """An attempt at the delete."""
         lease = self.claimed("undeploy")
         handler = Undeploying(
-            self.database, Nowhere(), self.clock, places=self.places, forget=lambda _: None
+            self.database,
+            Nowhere(),
+            self.clock,
+            places=self.places,
+            scripts=Wordless(),
+            forget=lambda _: None,
         )
         handler.run(lease.work, lease)
+
+
+class Wordless(Scripts):
+    """Those of a Connector that has none."""
+
+    def __init__(self) -> None:
+        """Without a source."""
+
+    def run(self, lease: Lease, hook: Hook, failed: ReportEntryType) -> None:
+        """Nothing is to be run."""
 
 
 class Nowhere(Hosting):

@@ -176,6 +176,17 @@ def redeploying(scene: Scene) -> None:
     scene.until(lambda: scene.running(scene.names(id_)[1]))
 
 
+def rolling_back(scene: Scene) -> None:
+    id_ = scene.deployed()
+    first = scene.names(id_)[0]
+    scene.redeployed(id_)
+    scene.shop.settled(id_)
+    scene.until(lambda: not scene.running(first))
+    assert scene.shop.roll_back(id_, 1).status_code == 201
+    scene.names(id_).append(first)
+    scene.until(lambda: scene.running(first))
+
+
 def deleting(scene: Scene) -> None:
     id_ = scene.deployed()
     answer = scene.shop.http.delete(f"{scene.shop.path}/{id_}")
@@ -193,6 +204,7 @@ MOMENTS = (
     sleeping,
     waking,
     redeploying,
+    rolling_back,
     deleting,
 )
 

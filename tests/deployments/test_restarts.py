@@ -106,7 +106,7 @@ def test_what_cannot_be_read_keeps_nothing_else_from_coming_back_after_a_crash(
             write(f"INSERT INTO releases VALUES ('{without_release}', 1, 'no JSON')")
             kept = connection.exec_driver_sql(ROWS).all()
         with database.read() as connection:
-            artifacts = in_use(connection)
+            artifacts = in_use(connection, 0)
     assert len(artifacts) == 1
     with installation.serving() as server, opened(installation, server) as shop:
         assert answers(url_of(found))["greeting"] == "Hello"

@@ -82,7 +82,9 @@ def test_a_redeploy_waits_for_what_is_under_way(status: S, said: str) -> None:
 
 
 def test_a_failed_redeploy_leaves_the_release_before_serving() -> None:
-    served = model.succeeded(requested(deployment()), {"shop": "http://shop.example/x"}, 6)
+    served = model.succeeded(
+        model.serving(requested(deployment()), {"shop": "http://shop.example/x"}), 6
+    )
     assert (served.status, served.release, served.request) == (S.DEPLOYED, 1, None)
     assert served.applications[0].url == "http://shop.example/x"
     failed = model.failed(requested(served), 7)

@@ -455,6 +455,19 @@ def test_one_application_has_no_more_requests_than_it_may_and_others_are_none_th
     play(act, requests_of_one=1)
 
 
+def test_an_application_that_is_not_ready_here_yet_is_to_be_called_again(play):
+    async def act(scene):
+        scene.gateway.set_route(route())
+        caller = await scene.caller()
+        answer = await caller.ask("/sized")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "not ready here yet" in json.loads(answer.body)["message"]
+        await scene.application()
+        assert (await caller.ask("/sized")).body == b"hello"
+
+    play(act)
+
+
 def test_nobody_answers_for_an_application_that_is_not_there(play):
     async def act(scene):
         caller = await scene.caller()

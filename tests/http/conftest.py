@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from connectory import app
 from connectory.catalogue.demo import import_demo_catalogue
@@ -21,8 +22,9 @@ from connectory.contract.staged import ConnectorStagedDraft
 from connectory.contract.webhooks import DeliveryState, WebhookEvent
 from connectory.database import migration
 from connectory.database.engine import Database, open_database
+from connectory.database.tables import job_runs, jobs
 from connectory.deployments import store as deployments
-from connectory.deployments.model import Application, topic_name
+from connectory.deployments.model import Application, Deployment, topic_name
 from connectory.http.table import Endpoint
 from connectory.identity.administration import Administration
 from connectory.kernel import ids
@@ -138,14 +140,16 @@ class Described:
     def new_deployment(self) -> dict[str, str]:
         """A new Deployment of OWN that nothing is under way of: its `id` and its `key`.
 
-        It has an event application, by its `applicationName` and its `topic`, and a message.
+        It has an event application, by its `applicationName` and its `topic`, and a message; and
+        a job, by its `jobName`, and a run.
         """
         id_, now = ids.new_id(), system_clock() // MILLISECOND * MILLISECOND
         made = deployment(id=id_, key=f"key-{id_}", project=f"{REGION}:{OWN}")
         event = Application(
             id=ids.new_id(), name="mails", type=ApplicationType.EVENT, slug=ids.new_slug()
         )
-        subject = replace(made, applications=(*made.applications, event))
+        worker = replace(event, id=ids.new_id(), name="imports", type=ApplicationType.JOB)
+        subject = replace(made, applications=(*made.applications, event, worker))
         topic = Topic(
             name=topic_name(event),
             application_id=event.id,
@@ -169,12 +173,15 @@ class Described:
             deployments.add(connection, subject)
             messages.put_topic(connection, topic, now)
             (message_id,) = messages.append(connection, [row])
+            run_id = _job_with_a_run(connection, subject, worker, now)
         return {
             "id": id_,
             "key": f"key-{id_}",
             "applicationName": event.name,
             "topic": topic.name,
             "messageId": str(message_id),
+            "jobName": worker.name,
+            "runId": str(run_id),
         }
 
     def new_webhook(self) -> dict[str, str]:
@@ -214,6 +221,20 @@ class Described:
     def token_for(self, endpoint: Endpoint) -> str:
         """A token that opens an endpoint."""
         return self.operator_token if endpoint.operators else self.token
+
+
+def _job_with_a_run(
+    connection: Connection, subject: Deployment, worker: Application, now: int
+) -> int:
+    common = {"application_id": worker.id, "deployment_id": subject.id}
+    job = {"project": subject.project, "application": worker.name, "endpoint": "/imports"}
+    job |= {"schedule": "0 5 31 2 *", "shard": 0, "since": now, "reckoned_at": now}
+    connection.execute(jobs.insert().values(common | job))
+    run = {"id": 10**12 + random.randrange(10**12), "cause": "schedule", "due_at": now}
+    run |= {"missed": 0, "state": "succeeded", "correlation_id": "of-a-test", "started_at": now}
+    run |= {"finished_at": now + MILLISECOND, "status": 200, "output": "done"}
+    connection.execute(job_runs.insert().values(common | run))
+    return int(run["id"])
 
 
 @pytest.fixture(scope="session")

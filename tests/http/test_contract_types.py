@@ -27,8 +27,11 @@ Json = dict[str, Any]
 #: Structs that are not types of the contract, but what some of them have in common.
 BASES = {Wire, ConnectorContent}
 
-#: Parameters of a Deployment's logs that the published interface lacks (docs/differences.md).
-ADDED_PARAMETERS = {"text", "severity", "limit"}
+#: Parameters that the published interface lacks (docs/differences.md), by the endpoint's struct.
+ADDED_PARAMETERS = {
+    "LogParameters": {"text", "severity", "limit"},
+    "DeploymentDeletion": {"skipScripts"},
+}
 
 TYPES = [
     each
@@ -162,7 +165,7 @@ def test_query_parameters_are_the_published_ones(raml: Raml, described: Describe
             [endpoint.query], ref_template="#/$defs/{name}"
         )
         ours = components[endpoint.query.__name__]
-        added = ADDED_PARAMETERS if endpoint.path.endswith("/logs") else set()
+        added = ADDED_PARAMETERS.get(endpoint.query.__name__, set())
         assert set(ours["properties"]) == set(declared) | added
         assert ours["required"] == []
         definitions = raml.schema("Connector")["$defs"]

@@ -42,6 +42,8 @@ ARGUMENTS = {
     "projectKey": OWN,
     "applicationName": "mails",
     "messageId": "2070",
+    "jobName": "imports",
+    "runId": "17",
     "deliveryId": "c2d9a7f4-6a1e-4d0c-8f3b-5e7a9b1c3d5f",
     "topic": "event-x2k1m9c0w7h3t5q8z4b6n0ae",
 }
@@ -138,6 +140,8 @@ def path_of(described: Described, endpoint: Endpoint) -> str:
         arguments |= described.new_webhook()
     elif endpoint.path == "/operator/certifications/{id}":
         arguments |= described.new_draft(certifiable)
+    if "/jobs/" in endpoint.path:
+        arguments["applicationName"] = arguments["jobName"]
     return endpoint.path.format_map(arguments)
 
 

@@ -96,6 +96,9 @@ def test_what_the_published_contract_lacks_is_marked(described: Described) -> No
     for path in ("/oauth/token", "/ready", "/openapi.json", "/docs"):
         (operation,) = paths[path].values()
         assert operation["x-connectory-addition"] is True
+    types = described.document["components"]["schemas"]
+    assert types["Rollback"]["x-connectory-addition"] is True
+    assert "x-connectory-addition" not in types["Redeploy"]
 
 
 def test_query_parameters_have_their_limits_and_meanings(described: Described) -> None:

@@ -64,7 +64,9 @@ def test_it_shows_every_endpoint_with_its_scopes_parameters_and_errors(
 def test_it_shows_every_type_with_its_fields(described: Described, page: httpx.Response) -> None:
     seen = text_of(page)
     for name, schema in described.document["components"]["schemas"].items():
-        assert f'id="type-{name}"' in page.text
+        shown = page.text.partition(f'id="type-{name}"')[2].partition("</summary>")[0]
+        assert shown
+        assert (">addition<" in shown) == schema.get("x-connectory-addition", False)
         for field in schema.get("properties", {}):
             assert field in seen
         for value in schema.get("enum", []):

@@ -208,5 +208,5 @@ def check(accepted: list[str], recorder: Recorder, killed_at: list[float]) -> No
     for id_, heard in recorder.heard.items():
         for (moment, answer), (again, _) in itertools.pairwise(heard):
             if answer in ACKNOWLEDGING:
-                excused = [each for each in ends if moment - 0.1 < each < min(again, moment + 2)]
+                excused = [each for each in ends if moment - 0.1 < each < min(again, moment + 5)]
                 assert excused, (id_, heard)

@@ -121,6 +121,9 @@ def test_the_requests_that_the_demo_prints_work_as_they_are_copied(plain: Instal
             "Deploy a connector, call it, and read its log:"
         )
         assert catalogue.count("curl ") == 3
+        deployment, _, more = deployment.partition(
+            "Send it a message, run its job, break it and bring the release before back:"
+        )
         create, call, read = re.split(r"\n    (?=curl)", deployment.strip("\n "))
         # A reader looks whether it is deployed before they call it.
         waited = f"until {call} | grep -q Hello; do sleep 0.3; done; sleep 1; echo; {call}; echo"
@@ -132,9 +135,23 @@ def test_the_requests_that_the_demo_prints_work_as_they_are_copied(plain: Instal
             timeout=120,
             check=True,
         )
+        then = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", more],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
     page, one, hello, log = (json.loads(line) for line in done.stdout.splitlines() if line.strip())
     assert page["count"] == 3
     assert page["total"] > 10
     assert one["key"] == "adyen-payment"
     assert hello == {"message": "Hello, you!"}
     assert "greeting you" in json.dumps(log)
+    assert more.count("connectory ") == 5
+    assert "to listener: acknowledged" in then.stdout
+    assert "of tidy: succeeded" in then.stdout
+    for said in ("heard of OrderCreated", "everything is tidy", "greeting you"):
+        assert said in then.stdout
+    assert "GREETING: 'Hello' → 'ouch'" in then.stdout
+    assert "GREETING: 'ouch' → 'Hello'" in then.stdout

@@ -123,6 +123,27 @@ def test_a_release_that_is_run_and_switched_to_again_takes_its_own_place(play):
     play(scene)
 
 
+def test_what_is_under_way_at_a_switch_may_take_as_long_as_its_program_says(play):
+    async def scene(stage):
+        patient = {"application_id": "a-1", "drain_seconds": 60.0}
+        runtime, addresses = stage.runtime, {}
+        for release in (1, 2):
+            for fields in (patient, {"application_id": "a-2"}):
+                name = fields["application_id"]
+                await runtime.run(stage.program(release=release, **fields), seconds=20)
+                await runtime.switch(name, release)
+                if release == 1:
+                    addresses[name] = await runtime.address(name)
+        # The other one's time is over: it is stopped with its call.
+        await stage.until(lambda: stage.plain.running == 3)
+        assert (await answer(addresses["a-1"]))["greeting"] == "hello"
+        for name, address in addresses.items():
+            runtime.released(name, address)
+        await stage.until(lambda: stage.plain.running == 2)
+
+    play(scene, drain_seconds=0.1)
+
+
 def test_a_program_gets_its_environment_and_the_reserved_names(play):
     async def scene(stage):
         await stage.runtime.run(
@@ -279,6 +300,27 @@ def test_an_idle_program_sleeps_and_all_callers_wake_it_once(play):
         assert len(stage.plain.started) == 2
 
     play(scene, idle_seconds=0.3)
+
+
+def test_a_release_that_another_node_switched_to_takes_an_older_ones_place(play):
+    async def scene(stage):
+        one, two = ({"GREETING": name} for name in ("one", "two"))
+        await stage.runtime.restore(stage.program(release=1, environment=one))
+        assert stage.runtime.serving("a-1") == 1
+        held = await stage.runtime.address("a-1")
+        await stage.runtime.restore(stage.program(release=2, environment=two))
+        assert stage.runtime.serving("a-1") == 2
+        assert stage.runtime.state("a-1") is State.SLEEPING
+        assert (await answer(held))["greeting"] == "one"  # its calls end where they began
+        stage.runtime.released("a-1", held)
+        await stage.until(lambda: stage.plain.running == 0)
+        assert (await stage.call())["greeting"] == "two"
+        await stage.runtime.restore(stage.program(release=1, environment=one))
+        assert stage.runtime.serving("a-1") == 2
+        await stage.runtime.remove("a-1")
+        assert stage.runtime.serving("a-1") is None
+
+    play(scene)
 
 
 def test_neither_calls_nor_warmth_let_a_program_sleep(play):

@@ -4,20 +4,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from connectory.building.model import Artifact, Builder, Plan, Step
+from connectory.building.model import Artifact, Maker, Plan, Ran, Script, Step
 
 
 class FirstUse:
-    """A `Builder` that `make` makes when it is needed first; in any thread.
+    """A `Builder` and `ScriptRunner` that `make` makes when it is needed first; in any thread.
 
     `folder` is where it keeps all, which is not there before something was built.
     """
 
-    def __init__(self, folder: Path, make: Callable[[], Builder]) -> None:
+    def __init__(self, folder: Path, make: Callable[[], Maker]) -> None:
         self._folder = folder
         self._make = make
         self._lock = threading.Lock()
-        self._made: Builder | None = None
+        self._made: Maker | None = None
 
     def build(
         self,
@@ -39,7 +39,13 @@ class FirstUse:
         if self._folder.is_dir():
             self._builder().sweep(in_use)
 
-    def _builder(self) -> Builder:
+    def run_script(
+        self, script: Script, *, output: Callable[[str], None], cancelled: Callable[[], bool]
+    ) -> Ran:
+        """As `ScriptRunner` says."""
+        return self._builder().run_script(script, output=output, cancelled=cancelled)
+
+    def _builder(self) -> Maker:
         with self._lock:
             if self._made is None:
                 self._made = self._make()

@@ -1,4 +1,4 @@
-"""What is built, what comes of it, and what is told on the way: the one interface of builders."""
+"""What is built or run of a source, and what is told on the way: the interface of this slice."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -99,3 +99,58 @@ class Builder(Protocol):
 
     def sweep(self, in_use: set[str]) -> None:
         """Remove the artifacts that were not used for longest, to the limit; never those in use."""
+
+
+class Script(Struct, frozen=True, kw_only=True):
+    """A command line to be run in the source of one application.
+
+    Attributes:
+        tree: The checked-out tree, read only.
+        origin: The address of the repository.
+        tenant: Whose values it gets, a Project: packages that it fetched are found again by its
+            other scripts of this origin, and by nobody else.
+        application: The application's name, which is its folder's.
+        type: Its type.
+        command: The line, for `sh -c`.
+        environment: All values that it gets, secured ones among them.
+    """
+
+    tree: Path
+    origin: str
+    tenant: str
+    application: str
+    type: ApplicationType
+    command: str
+    environment: Mapping[str, str] = {}
+
+
+class Ran(Struct, frozen=True, kw_only=True):
+    """How a script ended.
+
+    Attributes:
+        code: Its exit code, negative for a signal; None where it was ended, or could not begin.
+        reason: How it ended, in words.
+        last: Its last lines; they are as it printed them, secrets too.
+    """
+
+    code: int | None
+    reason: str
+    last: Sequence[str] = ()
+
+
+class ScriptRunner(Protocol):
+    """Runs scripts; may be called in any thread, and many at once."""
+
+    def run_script(
+        self, script: Script, *, output: Callable[[str], None], cancelled: Callable[[], bool]
+    ) -> Ran:
+        """Run a script to its end, within limits; nothing that it started is left then.
+
+        It has a writable copy of the application's source, without what a build made of it, and
+        npm, Yarn and pnpm. `output` gets each line that it prints. Where `cancelled`, which is
+        asked several times a second, says so, it is ended.
+        """
+
+
+class Maker(Builder, ScriptRunner, Protocol):
+    """What builds applications, and runs their scripts."""

@@ -13,13 +13,15 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connectory.building.kept import TooMuch, make_plain
 from connectory.building.managers import Installing, Manager
-from connectory.building.model import FOLDER, Artifact, BuildFailed, Plan, Step
+from connectory.building.model import FOLDER, Artifact, BuildFailed, Plan, Ran, Script, Step
 from connectory.building.project import Refused
 from connectory.building.recipe import Recipe, Tell
 from connectory.building.registry import Registry, read_registry
+from connectory.building.scripts import Running, run_script
 from connectory.building.store import Store
 from connectory.building.toolchains import Toolchains
 from connectory.building.workshop import Limits, Workshop
@@ -46,7 +48,7 @@ _FACTS_DECODER: Final = msgspec.json.Decoder(Facts)
 
 
 class Builds:
-    """The `Builder` of applications for Node, and of static files."""
+    """The `Builder` of applications for Node, and of static files; it runs their scripts, too."""
 
     def __init__(
         self,
@@ -57,15 +59,20 @@ class Builds:
         limits: Limits,
         *,
         most_bytes: int,
+        script_seconds: float = 900.0,
         spared_seconds: float = _SPARED_SECONDS,
     ) -> None:
-        """Keep artifacts in `folder`, at most about `most_bytes` of them."""
+        """Keep artifacts in `folder`, at most about `most_bytes` of them.
+
+        A script may take `script_seconds`, and else what a build may.
+        """
         self._store = Store(folder)
         self._containment = containment
         self._toolchains = toolchains
         self._registry = registry
         self._limits = limits
         self._most_bytes = most_bytes
+        self._script_limits = replace(limits, seconds=script_seconds)
         self._spared = spared_seconds
 
     @classmethod
@@ -85,6 +92,7 @@ class Builds:
                 network=Network(settings.build_network),
             ),
             most_bytes=settings.builds_bytes,
+            script_seconds=settings.script_seconds,
         )
 
     def build(
@@ -137,6 +145,19 @@ class Builds:
             command=facts.command,
             tools=tuple(map(Path, facts.tools)),
         )
+
+    def run_script(
+        self, script: Script, *, output: Callable[[str], None], cancelled: Callable[[], bool]
+    ) -> Ran:
+        """As `ScriptRunner` says."""
+        running = Running(
+            store=self._store,
+            containment=self._containment,
+            toolchains=self._toolchains,
+            registry=self._registry(),
+            limits=self._script_limits,
+        )
+        return run_script(running, script, output=output, cancelled=cancelled)
 
     def sweep(self, in_use: set[str]) -> None:
         """As `Builder` says; package caches count, and go, too."""

@@ -2,6 +2,7 @@
 
     artifacts/ID/made/        an artifact with its `artifact.json`, complete from its first moment
     artifacts/ID/part-…/      one in the making, or what a crash left of it
+    artifacts/scratch-…/      where a script runs
     packages/KEY/made/        packages that builds of one origin fetched, or a Yarn or a pnpm
 
 Whoever makes or uses one holds a lock on its folder, which ends with the process; so nothing has to
@@ -98,6 +99,17 @@ class Store:
         os.utime(made)
         durable.sync_folder(entry)
         return made
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A new folder, which is gone when the block ends; what a crash leaves of it is swept."""
+        key = f"scratch-{os.urandom(16).hex()}"
+        try:
+            with self.making(key, lambda: None) as part:
+                assert part is not None  # noqa: S101 - nobody else has this key
+                yield part
+        finally:
+            _remove_unused(self._artifacts / key)
 
     @contextlib.contextmanager
     def packages(self, key: str, waiting: Callable[[], None]) -> Iterator[Path]:

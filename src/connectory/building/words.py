@@ -143,10 +143,11 @@ def _culprit(found: Iterable[re.Match[str]]) -> str:
 
 def how_it_ended(ended: Ended) -> str:
     """The exit code or signal, then the last lines of output."""
-    if ended.code < 0 or ended.code == 137:  # noqa: PLR2004 - 128 + SIGKILL, by a shell
-        end = "it was killed, most likely because it used more memory than a build may use"
-        if ended.code not in (-9, 137):
-            end = f"it was ended by signal {-ended.code}"
-    else:
-        end = f"exit code {ended.code}"
-    return "\n".join([end, *ended.last])
+    return "\n".join([end_of(ended.code, "build"), *ended.last])
+
+
+def end_of(code: int, work: str) -> str:
+    """An exit code, or a signal, of a `build` or another work that is bounded."""
+    if code in (-9, 137):  # 128 + SIGKILL, by a shell
+        return f"it was killed, most likely because it used more memory than a {work} may use"
+    return f"exit code {code}" if code >= 0 else f"it was ended by signal {-code}"

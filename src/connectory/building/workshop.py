@@ -1,4 +1,4 @@
-"""The place where one application is built, and what its programs see of it.
+"""The place where one application is built, or its script run, and what programs see of it.
 
 Where the containment shows places, the application lies at /workspace and the whole repository at
 /tmp/lib, as in the official build, and a module that it has at `../shared` at /shared. Elsewhere
@@ -67,8 +67,9 @@ class Workshop:
         limits: Limits,
         output: Callable[[str], None],
         cancelled: Callable[[], bool],
+        work: str = "build",
     ) -> None:
-        """Lay the application out in `folder`.
+        """Lay the application out in `folder`; `work` is what is done here, for people.
 
         Raises:
             Refused: it cannot be laid out.
@@ -81,25 +82,27 @@ class Workshop:
         self._limits = limits
         self._output = output
         self._cancelled = cancelled
+        self._work = work
         self._deadline = time.monotonic() + limits.seconds
         self._measured_at = time.monotonic()
         self._free = _free_bytes(folder)
         self._used_before = size_of(packages)
+        self.home = folder / "home"
         self.application = folder / "root" / plan.application
         self.modules = {each.path: folder / "root" / each.path for each in project.modules}
         self._lay_out()
         shown = containment.shows_places
         self.places = Places(
             workspace="/workspace" if shown else str(self.application),
-            home="/home/build" if shown else str(folder / "home"),
+            home="/home/build" if shown else str(self.home),
             packages="/packages" if shown else str(packages),
-            npmrc="/home/build/.npmrc" if shown else str(folder / "home" / ".npmrc"),
+            npmrc="/home/build/.npmrc" if shown else str(self.home / ".npmrc"),
         )
 
     def _lay_out(self) -> None:
         for name in ("root", "home", "tmp"):
             (self._folder / name).mkdir(mode=0o755)
-        (self._folder / "home" / ".npmrc").write_text(self._registry.npmrc)
+        (self.home / ".npmrc").write_text(self._registry.npmrc)
         # One module may lie in another, and then it is there already.
         for path in sorted((self._plan.application, *self.modules)):
             if self._containment.shows_places and path in self.modules:
@@ -170,7 +173,7 @@ class Workshop:
         try:
             ended = run(self._containment, confinement, output=self._output, watch=self.watch)
         except OSError as why:
-            raise Refused("Build failed", f"the sandbox could not be started: {why}") from None
+            raise self._refused("failed", f"the sandbox could not be started: {why}") from None
         self._measure()
         return ended
 
@@ -187,7 +190,7 @@ class Workshop:
         places = self.places
         mounts = [
             Mount(source=self.application, target=places.workspace, writable=True),
-            Mount(source=self._folder / "home", target=places.home, writable=True),
+            Mount(source=self.home, target=places.home, writable=True),
             Mount(source=self._packages, target=places.packages, writable=True),
         ]
         for path, place in sorted(self.modules.items()):
@@ -205,12 +208,11 @@ class Workshop:
             Refused: it may not.
         """
         if self._cancelled():
-            raise Refused("Build cancelled", "the build was cancelled")
+            raise self._refused("cancelled", f"the {self._work} was cancelled")
         now = time.monotonic()
         if now > self._deadline:
-            raise Refused(
-                "Build took too long", f"the build did not end within {self._limits.seconds:g} s"
-            )
+            seconds = f"{self._limits.seconds:g} s"
+            raise self._refused("took too long", f"the {self._work} did not end within {seconds}")
         lost = self._free - _free_bytes(self._folder)
         if lost > _MEASURED_BYTES or now - self._measured_at > _MEASURED_SECONDS:
             self._measure()
@@ -219,8 +221,8 @@ class Workshop:
         try:
             used = size_of(self._folder) + max(0, size_of(self._packages) - self._used_before)
         except TooDeep:
-            raise Refused(
-                "Build failed", "the build made folders that lie too deep in each other"
+            raise self._refused(
+                "failed", f"the {self._work} made folders that lie too deep in each other"
             ) from None
         self._free = _free_bytes(self._folder)
         self._measured_at = time.monotonic()
@@ -228,12 +230,15 @@ class Workshop:
             raise self.too_much()
 
     def too_much(self) -> Refused:
-        """The refusal of a build that took more disk than it may."""
-        return Refused(
-            "Build took too much disk",
-            f"the build wrote more than {self._limits.disk_bytes} bytes, which is what a build may"
-            " use of the disk",
+        """The refusal of what took more disk than it may."""
+        return self._refused(
+            "took too much disk",
+            f"the {self._work} wrote more than {self._limits.disk_bytes} bytes, which is what a"
+            f" {self._work} may use of the disk",
         )
+
+    def _refused(self, what: str, message: str) -> Refused:
+        return Refused(f"{self._work.capitalize()} {what}", message)
 
     def budget(self) -> Budget:
         """What may be copied to keep what was built."""

@@ -23,7 +23,7 @@ from connectory.settings import GitMirrors, Settings
 
 KEY = "hello"
 URL = "https://github.com/connectory-demo/hello.git"
-TAG = "v1.0.0"
+TAG = "v1.1.0"
 
 #: The same for ever, so that the commit is the same on every machine.
 _AUTHOR = {
@@ -43,7 +43,7 @@ def with_demo_connector(settings: Settings) -> Settings:
     Raises:
         ClickException: git is not there, or does not do it.
     """
-    repository = (settings.data / "demo" / "hello.git").absolute()
+    repository = (settings.data / "demo" / f"hello-{TAG}.git").absolute()
     if not repository.exists():
         try:
             _make(repository)
@@ -64,7 +64,7 @@ def publish_demo_connector(database: Database, *, actor: str, now: int) -> None:
     line = {
         "key": KEY,
         "name": "Hello",
-        "description": "The demo's own connector: deploy it, call it, read its log.",
+        "description": "The demo's own connector: deploy it, call it, send it messages.",
         "integrationTypes": ["other"],
         "creator": {"email": "demo@connectory.example", "company": "Connectory"},
         "repository": {"url": URL, "tag": TAG},

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from connectory.cli.api import Api, ApiFault, with_api
+from connectory.cli.applications import named
 from connectory.cli.installation import as_json, show, table
 from connectory.cli.logs import logs
+from connectory.cli.releases import release_before, releases
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import Region, is_id
 from connectory.specification.faults import visible
@@ -17,6 +19,8 @@ from connectory.specification.faults import visible
 _POLL_SECONDS = 0.5
 _UNDER_WAY = ("Queued", "Deploying", "Undeploying")
 _MISSING = 404
+#: How titles of entries about scripts that failed begin, on the hosted platform too.
+_SCRIPT_FAILED = "Failed during the execution of"
 
 Json = dict[str, Any]
 
@@ -25,12 +29,11 @@ class DeploymentFault(Exception):
     """A Deployment did not become what was waited for; the message says where it is."""
 
 
-def _named(key: str) -> str:
-    return key if is_id(key) else f"key={key}"
-
-
 _key = click.argument("key")
 _wait = click.option("--wait", is_flag=True, help="Wait until it is done; exit 1 if it failed.")
+_strict = click.option(
+    "--strict", is_flag=True, help="With --wait: exit 1 also where a script failed."
+)
 _seconds = click.option(
     "--seconds", default=1_800.0, show_default=True, help="How long to wait at most."
 )
@@ -60,6 +63,7 @@ def deployment() -> None:
 
 
 deployment.add_command(logs)
+deployment.add_command(releases)
 
 
 @deployment.command()
@@ -83,6 +87,7 @@ deployment.add_command(logs)
 @_values
 @_secrets
 @_wait
+@_strict
 @_seconds
 @as_json
 @with_api
@@ -99,6 +104,7 @@ def create(
     standard: Sequence[str],
     secret: Sequence[str],
     wait: bool,
+    strict: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -112,7 +118,7 @@ def create(
     draft |= {"key": key} if key else {}
     draft |= {"type": type_} if type_ else {}
     made = api.post(api.path("deployments"), draft)
-    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
 
 
 @deployment.command("list")
@@ -146,7 +152,7 @@ def list_(api: Api, type_: str | None, limit: int, offset: int, as_json: bool) -
 @with_api
 def show_(api: Api, key: str, as_json: bool) -> None:
     """Show a Deployment: its status, its applications, and what happened in its latest deploy."""
-    found = api.get(api.path("deployments", _named(key)))
+    found = api.get(api.path("deployments", named(key)))
     if as_json:
         show(found)
         return
@@ -161,6 +167,7 @@ def show_(api: Api, key: str, as_json: bool) -> None:
 @_values
 @_secrets
 @_wait
+@_strict
 @_seconds
 @as_json
 @with_api
@@ -174,11 +181,12 @@ def redeploy(
     standard: Sequence[str],
     secret: Sequence[str],
     wait: bool,
+    strict: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
     """Deploy again; values that are not given stay as they are."""
-    path = api.path("deployments", _named(key))
+    path = api.path("deployments", named(key))
     applications, shared = _configuration(standard, secret, schedule)
     action: Json = {
         "action": "redeploy",
@@ -189,18 +197,55 @@ def redeploy(
     action |= {"globalConfiguration": shared} if shared else {}
     version = api.get(path)["version"]
     made = api.post(path, {"version": version, "actions": [action]})
-    _finish(api, made, wait=wait, seconds=seconds, as_json=as_json)
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
 
 
 @deployment.command()
 @_key
+@click.option(
+    "--release",
+    type=click.IntRange(1),
+    help="Which one; else the latest that was deployed before the one that takes the calls.",
+)
+@click.option("--skip-scripts", is_flag=True, help="Leave scripts out.")
+@_wait
+@_strict
+@_seconds
+@as_json
+@with_api
+def rollback(
+    *,
+    api: Api,
+    key: str,
+    release: int | None,
+    skip_scripts: bool,
+    wait: bool,
+    strict: bool,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Bring an earlier release back, with all that it had, without building. Of Connectory only."""
+    path = api.path("deployments", named(key))
+    version = api.get(path)["version"]
+    number = release_before(api, key) if release is None else release
+    action: Json = {"action": "rollback", "release": number, "skipScripts": skip_scripts}
+    made = api.post(path, {"version": version, "actions": [action]})
+    _finish(api, made, wait=wait, strict=strict, seconds=seconds, as_json=as_json)
+
+
+@deployment.command()
+@_key
+@click.option("--skip-scripts", is_flag=True, help="Leave preUndeploy scripts out.")
 @_wait
 @_seconds
 @as_json
 @with_api
-def delete(api: Api, key: str, wait: bool, seconds: float, as_json: bool) -> None:
+def delete(
+    *, api: Api, key: str, skip_scripts: bool, wait: bool, seconds: float, as_json: bool
+) -> None:
     """Undeploy, and delete."""
-    gone = api.delete(api.path("deployments", _named(key)))
+    query = {"skipScripts": "true"} if skip_scripts else None
+    gone = api.delete(api.path("deployments", named(key)), query)
     if wait:
         deadline = time.monotonic() + seconds
         while (found := _found(api, gone["id"])) is not None:
@@ -214,8 +259,10 @@ def delete(api: Api, key: str, wait: bool, seconds: float, as_json: bool) -> Non
         click.echo(f"{gone.get('key') or gone['id']} is {'gone' if wait else gone['status']}")
 
 
-def _finish(api: Api, made: Json, *, wait: bool, seconds: float, as_json: bool) -> None:
-    """Show what a deploy has come to, after it where that is wanted."""
+def _finish(
+    api: Api, made: Json, *, wait: bool, strict: bool, seconds: float, as_json: bool
+) -> None:
+    """Show what a deploy has come to, after it where that is wanted, scripts that failed last."""
     if wait:
         made = _settled(api, made, seconds, quiet=as_json)
     if as_json:
@@ -224,6 +271,15 @@ def _finish(api: Api, made: Json, *, wait: bool, seconds: float, as_json: bool) 
         _describe(made)
     if wait and made["status"] != "Deployed":
         raise DeploymentFault(_why(made))
+    failed = [each for each in _entries(made) if _is_failed_script(each)] if wait else []
+    for entry in failed:
+        click.echo(_line(entry), err=True)
+    if failed and strict:
+        raise DeploymentFault(f"{_name(made)} is {made['status']}, and a script failed")
+
+
+def _is_failed_script(entry: Json) -> bool:
+    return bool(entry["type"] == "Warning" and entry["title"].startswith(_SCRIPT_FAILED))
 
 
 def _settled(api: Api, made: Json, seconds: float, *, quiet: bool) -> Json:

@@ -2,8 +2,11 @@
 
 from connectory.catalogue.importing import ImportFault
 from connectory.cli.api import ApiFault
+from connectory.cli.applications import ApplicationFault
 from connectory.cli.deployments import DeploymentFault
+from connectory.cli.jobs import JobFault
 from connectory.cli.messages import MessageFault
+from connectory.cli.releases import ReleaseFault
 from connectory.contract.errors import ApiError
 from connectory.database.backup import BackupError
 from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
@@ -24,6 +27,7 @@ EXPECTED = (
     AlreadyServed,
     ApiError,
     ApiFault,
+    ApplicationFault,
     BackupError,
     CommerceFileError,
     CredentialError,
@@ -32,9 +36,11 @@ EXPECTED = (
     DeploymentFault,
     IdentityError,
     ImportFault,
+    JobFault,
     MessageFault,
     OSError,
     PolicyError,
+    ReleaseFault,
     SchemaMismatch,
     SecretKeysError,
     SettingError,

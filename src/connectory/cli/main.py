@@ -40,6 +40,8 @@ COMMANDS = {
         "message",
         "List, show, replay and drop messages to event applications.",
     ),
+    "run-job": ("jobs", "run_job", "Run a job application now, of any server."),
+    "job": ("jobs", "job", "List jobs and their runs."),
     "webhook": ("webhooks", "webhook", "Have a Project told what happens, on any server."),
     "certification": (
         "certifying",

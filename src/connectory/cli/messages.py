@@ -5,22 +5,19 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
 from connectory.cli.api import Api, with_api
+from connectory.cli.applications import Json, Place, named, the_one
 from connectory.cli.installation import as_json, show, table
 from connectory.contract.messages import MessageState
-from connectory.contract.scalars import is_id
 from connectory.messages.samples import FORMATS, NAMES, sample
 from connectory.specification.faults import visible
 
 #: How often a message that is waited for is looked at.
 _POLL_SECONDS = 0.2
 _PAGE = 100
-
-Json = dict[str, Any]
 
 
 class MessageFault(Exception):
@@ -64,19 +61,20 @@ def send(
     """
     if (name is None) == (file is None):
         raise click.UsageError("one of --sample and --file is wanted")
-    place = _place(api, target, key)
+    given = dict(_attributes(attribute))
     data = _read(file) if file is not None else _sample(api, str(name), format_)
+    place = _place(api, target, key)
     message: Json = {"data": b64encode(data).decode()}
-    if attribute:
-        message["attributes"] = dict(_attributes(attribute))
-    answer = api.post(f"/v1/{place['topic']}:publish", {"messages": [message]})
+    message |= {"attributes": given} if given else {}
+    topic = place.application["topic"]
+    answer = api.post(f"/v1/{topic}:publish", {"messages": [message]})
     (id_,) = answer["messageIds"]
     if wait:
         _show(_settled(api, place, id_, seconds), as_json=as_json)
     elif as_json:
-        show({"messageId": id_, "topic": place["topic"]})
+        show({"messageId": id_, "topic": topic})
     else:
-        click.echo(f"message {id_} is on its way to {place['name']}")
+        click.echo(f"message {id_} is on its way to {place.name}")
 
 
 @click.group()
@@ -120,7 +118,7 @@ def list_(
 @with_api
 def show_(api: Api, key: str, id_: str, as_json: bool) -> None:
     """Show a message: what is in it, and each of its latest deliveries."""
-    _show(api.get(api.path("deployments", _named(key), "messages", id_)), as_json=as_json)
+    _show(api.get(api.path("deployments", named(key), "messages", id_)), as_json=as_json)
 
 
 @message.command()
@@ -158,7 +156,7 @@ def drop(
 @with_api
 def topic_key(api: Api, key: str, application: str, as_json: bool) -> None:
     """Make a key that lets whoever has it publish to an application, and nothing else."""
-    path = api.path("deployments", _named(key), "topics", application, "key")
+    path = api.path("deployments", named(key), "topics", application, "key")
     made = api.post(path, None)
     if as_json:
         show(made)
@@ -183,54 +181,27 @@ def _act(
     body: Json = {"action": action}
     body |= {"ids": list(ids)} if ids else {}
     body |= {"applicationName": application} if application else {}
-    done = api.post(api.path("deployments", _named(key), "dead-letters"), body)
+    done = api.post(api.path("deployments", named(key), "dead-letters"), body)
     if as_json:
         show(done)
     else:
         click.echo(f"{done['count']} dead letters {action}{'ped' if action == 'drop' else 'ed'}")
 
 
-def _place(api: Api, target: str, key: str | None) -> Json:
-    """The topic that is meant, and which application of which Deployment it is of."""
-    found = []
-    for deployment in _deployments(api, key):
-        for application in deployment["applications"]:
-            topic = application.get("topic")
-            if topic and target in (topic, application["applicationName"]):
-                found.append(
-                    {
-                        "topic": topic,
-                        "deployment": deployment["id"],
-                        "name": f"{application['applicationName']} of"
-                        f" {deployment.get('key') or deployment['id']}",
-                    }
-                )
-    if not found:
-        where = f"the Deployment {key} has" if key else "the Deployments of the Project have"
-        raise MessageFault(f"{where} no event application '{target}'")
-    if len(found) > 1:
-        names = ", ".join(each["name"] for each in found)
-        raise MessageFault(f"'{target}' is {names}: say which with --deployment")
-    return found[0]
+def _place(api: Api, target: str, key: str | None) -> Place:
+    """The event application that is meant, by its name or topic."""
+
+    def fits(application: Json) -> bool:
+        topic = application.get("topic")
+        return bool(topic) and target in (topic, application["applicationName"])
+
+    return the_one(api, key, target, fits, "event application")
 
 
-def _deployments(api: Api, key: str | None) -> Iterator[Json]:
-    if key is not None:
-        yield api.get(api.path("deployments", _named(key)))
-        return
-    offset = 0
-    while True:
-        page = api.get(api.path("deployments"), {"limit": _PAGE, "offset": offset})
-        yield from page["results"]
-        offset += page["count"]
-        if not page["count"] or offset >= page["total"]:
-            return
-
-
-def _settled(api: Api, place: Json, id_: str, seconds: float) -> Json:
+def _settled(api: Api, place: Place, id_: str, seconds: float) -> Json:
     """A message when it is waited for no more."""
     deadline = time.monotonic() + seconds
-    path = api.path("deployments", place["deployment"], "messages", id_)
+    path = api.path("deployments", place.deployment["id"], "messages", id_)
     while True:
         found: Json = api.get(path)
         if found["state"] == MessageState.DEAD:
@@ -243,7 +214,7 @@ def _settled(api: Api, place: Json, id_: str, seconds: float) -> Json:
 
 
 def _listed(api: Api, key: str, state: str, application: str | None, limit: int) -> Iterator[Json]:
-    path = api.path("deployments", _named(key), "messages")
+    path = api.path("deployments", named(key), "messages")
     query: dict[str, str | int | None] = {"state": state, "applicationName": application}
     token: str | None = None
     while limit > 0:
@@ -274,10 +245,6 @@ def _attributes(given: Sequence[str]) -> Iterator[tuple[str, str]]:
         if not equals or not name:
             raise click.UsageError(f"--attribute {each}: NAME=VALUE is wanted")
         yield name, value
-
-
-def _named(key: str) -> str:
-    return key if is_id(key) else f"key={key}"
 
 
 def _row(found: Json) -> tuple[str, ...]:

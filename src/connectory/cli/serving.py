@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import sys
+from pathlib import Path
 
 import click
 import uvloop
@@ -110,6 +111,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _command() -> str:
+    """How this program is called from the folder that it was started in."""
+    own, here = Path(sys.executable).with_name("connectory"), Path.cwd()
+    return str(own.relative_to(here) if own.is_relative_to(here) else own)
+
+
 def _greet(address: str, connectors: int) -> None:
     token, url = (f'sed \'s/.*"{name}":"\\([^"]*\\).*/\\1/\'' for name in ("access_token", "url"))
     deployments = f"{address}/{demo.PROJECT_KEY}/deployments"
@@ -117,6 +124,7 @@ def _greet(address: str, connectors: int) -> None:
         {"key": KEY, "connector": {"key": KEY}, "configurations": [], "region": demo.REGION},
         separators=(",", ":"),
     )
+    command = _command()
     sys.stdout.write(f"""
   Connectory serves {connectors} Connectors of a demo catalogue.
 
@@ -140,6 +148,16 @@ def _greet(address: str, connectors: int) -> None:
     curl -s "$(curl -s -H "Authorization: Bearer $TOKEN" {deployments}/key={KEY} \\
       | {url})?name=you"
     curl -s -H "Authorization: Bearer $TOKEN" {deployments}/key={KEY}/logs
+
+  Send it a message, run its job, break it and bring the release before back:
+
+    export CONNECTORY_API_URL={address} CONNECTORY_CLIENT_ID={demo.CLIENT_ID} \\
+      CONNECTORY_CLIENT_SECRET={demo.CLIENT_SECRET}
+    {command} send listener --sample order-created --wait
+    {command} run-job tidy --wait
+    {command} deployment redeploy {KEY} --set service.GREETING=ouch --wait
+    {command} deployment rollback {KEY} --wait
+    {command} logs {KEY}
 
   Ctrl-C stops it.
 """)

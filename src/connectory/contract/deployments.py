@@ -1,4 +1,4 @@
-"""Deployment, its draft, its one update action, its report.
+"""Deployment, its draft, its update actions, its report.
 
 Source: RAML `types/deployment/*.raml` and `types/common.raml`. `globalConfiguration` of a redeploy
 holds values, as the official CLI sends them, not keys with descriptions, as the RAML has it.
@@ -6,8 +6,9 @@ Fields that the contract does not know are ignored, as the hosted platform does.
 """
 
 import enum
+from typing import Annotated, ClassVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from connectory.contract.connectors import (
     ConnectorConfigurationApplication,
@@ -308,13 +309,28 @@ class Redeploy(Wire, frozen=True, kw_only=True, tag_field="action", tag="redeplo
     update_connector: bool = False
 
 
+class Rollback(Wire, frozen=True, kw_only=True, tag_field="action", tag="rollback"):
+    """Bring an earlier release back, with everything that it had, without building.
+
+    Attributes:
+        release: Its number; it must have been deployed.
+        skip_scripts: Whether scripts are left out.
+    """
+
+    #: The published contract lacks it.
+    addition: ClassVar[bool] = True
+
+    release: Annotated[int, Meta(ge=1)]
+    skip_scripts: bool = False
+
+
 class DeploymentUpdate(Wire, frozen=True, kw_only=True):
     """Update actions.
 
     Attributes:
         version: The version of the Deployment that they are meant for.
-        actions: What to do: one redeploy.
+        actions: What to do: one redeploy, or one rollback.
     """
 
     version: int
-    actions: tuple[Redeploy, ...]
+    actions: tuple[Redeploy | Rollback, ...]

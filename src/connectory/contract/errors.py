@@ -48,6 +48,7 @@
         ├── ReviewNotPossible        400
         ├── ReviewTaken              400
         ├── LimitExceeded            400
+        ├── JobRunUnderWay           409
         ├── MethodNotAllowed         405
         ├── NotAcceptable            406
         ├── RequestTimeout           408
@@ -361,6 +362,7 @@ class DeploymentApplicationDoNotBelong(ApiError):
 
     def __init__(self, name: str, application: str) -> None:
         super().__init__(f"Deployment with {name} does not include application: {application}")
+        self.application = application
 
 
 class DeploymentConnectorUpdateFailure(ApiError):
@@ -554,6 +556,16 @@ class ReviewTaken(Uncontracted):
             f"The ConnectorStaged with {name} was taken by {reviewer},"
             " who is the one to approve or reject it"
         )
+
+
+class JobRunUnderWay(Uncontracted):
+    """A run of the job waits or is under way; there are never two."""
+
+    status = 409
+    code = "JobRunUnderWay"
+
+    def __init__(self, application: str) -> None:
+        super().__init__(f"A run of the job {application} is under way already; wait for its end")
 
 
 class LimitExceeded(Uncontracted):

@@ -269,7 +269,7 @@ messages = Table(
     sqlite_autoincrement=True,
 )
 
-#: The schedule of each job application.
+#: The schedule of each job application that serves.
 jobs = Table(
     "jobs",
     metadata,
@@ -279,28 +279,30 @@ jobs = Table(
     Column("application", String(256), nullable=False),
     Column("endpoint", Text, nullable=False),
     Column("schedule", Text, nullable=False),
+    Column("shard", Integer, nullable=False),  # see database.shards
+    Column("since", BigInteger, nullable=False),  # when the schedule began to hold
     Column("next_at", BigInteger, index=True),  # none: it does not fire by itself any more
-    Column("created_at", BigInteger, nullable=False),
+    Column("reckoned_at", BigInteger, nullable=False),  # when next_at was found
+    Column("run_id", BigInteger, index=True),  # the run that waits or is under way
 )
 
-#: Runs of job applications, those under way too.
+#: Runs of job applications, those that wait or are under way too.
 job_runs = Table(
     "job_runs",
     metadata,
     Column("id", _Serial, primary_key=True, autoincrement=True),
     Column("application_id", String(36), nullable=False),
-    Column("deployment_id", String(36), nullable=False),
+    Column("deployment_id", String(36), nullable=False, index=True),
     Column("cause", String(8), nullable=False),  # schedule | request | start
-    Column("due_at", BigInteger, nullable=False),  # the latest instant that it stands for
-    Column("missed", Integer, nullable=False),  # how many earlier ones it stands for besides
-    Column("state", String(10), nullable=False),  # running | succeeded | failed
+    Column("due_at", BigInteger, nullable=False),  # the first instant that it stands for
+    Column("missed", Integer, nullable=False),  # how many later ones it stands for besides
+    Column("state", String(10), nullable=False),  # queued | running | succeeded | failed
     Column("correlation_id", String(256), nullable=False),
-    Column("started_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("status", Integer),  # the HTTP status; none where there was no answer
     Column("output", Text, nullable=False),  # the answer's first bytes, or what was amiss
-    Index("ix_job_runs_application_id_state", "application_id", "state"),
-    Index("ix_job_runs_deployment_id_id", "deployment_id", "id"),
+    Index("ix_job_runs_application_id_id", "application_id", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from connectory.contract.connectors import (
@@ -9,11 +10,27 @@ from connectory.contract.connectors import (
     ConnectorConfigurationApplication,
     ConnectorContent,
 )
-from connectory.contract.deployments import DeploymentDraft, DeploymentType
+from connectory.contract.deployments import DeploymentConnector, DeploymentDraft, DeploymentType
 from connectory.contract.errors import DeploymentInvalidType, DeploymentProductionDeactivated
 from connectory.deployments.configuration import Configured
 from connectory.deployments.model import Application, Deployment, Reference, Release
+from connectory.deployments.programs import health_check_of
 from connectory.kernel import ids
+from connectory.specification.model import Specification
+from connectory.specification.shape import Scripts
+
+
+def deployed_connector(reference: Reference) -> DeploymentConnector:
+    """A Connector as a Deployment shows it."""
+    content = reference.content
+    shared = set(DeploymentConnector.__struct_fields__) & set(ConnectorContent.__struct_fields__)
+    fields = {name: getattr(content, name) for name in shared}
+    return DeploymentConnector(id=reference.id, version=reference.version, **fields)
+
+
+def scopes_of(api_client: ConnectorApiClient | UnsetType) -> tuple[str, ...] | None:
+    """The scopes of the API Client that a Connector wants."""
+    return None if isinstance(api_client, UnsetType) else api_client.scopes
 
 
 def kept_or_new(
@@ -92,4 +109,36 @@ def release_of(subject: Deployment, now: int) -> Release:
         client=subject.client,
         actor=subject.request.actor,
         created_at=now,
+    )
+
+
+def as_written(release: Release, subject: Deployment, specification: Specification) -> Release:
+    """A release of a Deployment with all that the connect.yaml of its commit says."""
+    written = {each.name: each for each in specification.applications}
+    applications = tuple(
+        replace(each, schedule=found.schedule, retry_policy=found.retry_policy)
+        if (found := written.get(each.name))
+        else each
+        for each in subject.applications
+    )
+    return replace(
+        release,
+        commit=subject.commit,
+        applications=applications,
+        endpoints={name: each.endpoint for name, each in written.items() if each.endpoint},
+        health_checks={
+            name: health_check_of(each.health_check)
+            for name, each in written.items()
+            if each.health_check
+        },
+        retry_policies={
+            name: each.retry_policy for name, each in written.items() if each.retry_policy
+        },
+        scripts={
+            name: Scripts(
+                post_deploy=each.post_deploy or UNSET, pre_undeploy=each.pre_undeploy or UNSET
+            )
+            for name, each in written.items()
+            if each.post_deploy or each.pre_undeploy
+        },
     )

@@ -1,11 +1,11 @@
-"""The background work of a deploy: source → API Client → builds → starts → switch.
+"""The background work of a deploy: source → API Client → builds → starts → switch → scripts.
 
 A step that fails ends in `Failed` and leaves the release before serving: until the switch, nothing
-of the new release takes a call. A step may be made again after a crash, so each begins by taking
-back what the attempt before has told of it.
+of the new release takes a call. After it, only scripts are left (docs/decisions/0029-scripts.md).
+A step may be made again after a crash, so each begins by taking back what the attempt before has
+told of it.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,18 +15,20 @@ from sqlalchemy import Connection
 from connectory.building.model import Artifact, Builder, BuildFailed, Plan, Step
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
-from connectory.contract.webhooks import WebhookEvent
 from connectory.database.engine import Database
-from connectory.deployments import api_clients, model, store, telling
+from connectory.deployments import model, rolling_back, store
+from connectory.deployments.accepting import as_written
 from connectory.deployments.api_clients import ApiClientError
 from connectory.deployments.client_steps import ClientStep
+from connectory.deployments.comparing import compared
+from connectory.deployments.ending import Ending
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.listening import Listener
 from connectory.deployments.measuring import Outcomes
-from connectory.deployments.model import Application, Deployment, Release
-from connectory.deployments.overtaking import Overtaken, served
-from connectory.deployments.programs import Programs, health_check_of
-from connectory.deployments.turns import Turns
+from connectory.deployments.model import Application, Deployment, Release, serves_already
+from connectory.deployments.overtaking import Overtaken, Watch, made_by, served
+from connectory.deployments.programs import Programs
+from connectory.deployments.scripts import Hook, ScriptFailed, Scripts
 from connectory.kernel.clock import Clock
 from connectory.runtime.model import StartFailed
 from connectory.sources.model import Fetched, SourceError
@@ -64,16 +66,19 @@ class Deploying:
         hosting: Hosting,
         programs: Programs,
         clients: ClientStep,
-        turns: Turns,
+        scripts: Scripts,
+        ending: Ending,
         outcomes: Outcomes,
         listeners: Sequence[Listener],
         output: BuildOutput,
         start_seconds: float,
         refusal: Callable[[str], str],
+        strict_scripts: bool,
     ) -> None:
         """Make it; an application that is not healthy in `start_seconds` has failed.
 
-        `refusal` says why the code of a repository is not to be run here; "" where it may be.
+        `refusal` says why the code of a repository is not to be run here; "" where it may be. With
+        `strict_scripts` a postDeploy script that fails makes its Deployment fail.
         """
         self._database = database
         self._sources = sources
@@ -82,12 +87,14 @@ class Deploying:
         self._programs = programs
         self._clock = clock
         self._clients = clients
-        self._turns = turns
+        self._scripts = scripts
+        self._ending = ending
         self._outcomes = outcomes
         self._listeners = listeners
         self._output = output
         self._start_seconds = start_seconds
         self._refusal = refusal
+        self._strict_scripts = strict_scripts
 
     def run(self, work: Work, lease: Lease) -> None:
         """Make the steps that are left, and end the request."""
@@ -100,36 +107,41 @@ class Deploying:
             self._attempt(lease)
         except Overtaken:
             self._outcomes.count("overtaken")
-            # Only a delete overtakes a deploy. It may have looked before the last start.
-            self._hosting.remove(each.id for each in deployment.applications)
+            # Only a delete overtakes a deploy. It stops what serves, after its scripts; else it may
+            # have looked before the last start.
+            if not self._is_served(work):
+                self._hosting.remove(each.id for each in deployment.applications)
 
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
-        """Fail the request: it could not be served."""
-        entry = self._error("The deployment could not be made", error)
-        with contextlib.suppress(Overtaken):
-            self._fail(connection, work, entry)
-            self._outcomes.count("failed")
+        """Fail the request, which could not be served, or warn where its release serves."""
+        self._ending.give_up(connection, work, error)
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """End the request as cancelled."""
-        entry = self._error("The deployment was cancelled", "Ask the operator why, or redeploy.")
-        with contextlib.suppress(Overtaken):
-            self._fail(connection, work, entry, outcome="cancelled")
-            self._outcomes.count("cancelled")
+        self._ending.cancelled(connection, work)
 
     def _attempt(self, lease: Lease) -> None:
         try:
             self._run(lease)
-        except _Failed as failure:
-            work, entry = lease.work, failure.entry
-            lease.finish(also=lambda connection: self._fail(connection, work, entry))
-            self._outcomes.count("failed")
+        except (_Failed, ScriptFailed) as failure:
+            self._ending.fail(lease, failure.entry)
 
     def _run(self, lease: Lease) -> None:
+        if not serves_already(self._deployment(lease.work)):
+            self._make(lease)
+        self._scripts.run(lease, Hook.POST_DEPLOY, ReportEntryType.WARNING)
+        self._ending.succeed(lease)
+
+    def _make(self, lease: Lease) -> None:
+        """All that is to be done until the release serves."""
         refusal = self._refusal(self._deployment(lease.work).connector.repository.url)
         if refusal:
             raise _Failed(self._error("The deployment was refused", refusal))
-        fetched, specification = self._source(lease)
+        specification: Specification | None = None
+        if self._release(lease.work).rollback_to is None:
+            fetched, specification = self._source(lease)
+        else:
+            fetched = self._brought_back(lease)
         self._client(lease)
         artifacts = self._artifacts(lease, fetched)
         release = self._prepared(lease, specification, artifacts)
@@ -166,6 +178,19 @@ class Deploying:
             )
         return fetched, read.specification
 
+    def _brought_back(self, lease: Lease) -> Fetched:
+        """The commit of the release that is brought back; told once, with what is lost of it."""
+        deployment, release = self._deployment(lease.work), self._release(lease.work)
+        fetched = Fetched(deployment.connector.repository, release.commit or "")
+        if lease.work.step is None:
+            names = (each.name for each in release.applications)
+            gone = [
+                each for each in names if not self._builder.use(release.artifacts.get(each, ""))
+            ]
+            entries = rolling_back.entries(release, gone, self._clock())
+            self._advance(lease, SOURCE, lambda each: replace(each, report=entries), {})
+        return fetched
+
     def _client(self, lease: Lease) -> None:
         """See to it that there is the API Client that the Connector wants."""
         if lease.work.step != SOURCE:
@@ -180,7 +205,10 @@ class Deploying:
     def _artifacts(self, lease: Lease, fetched: Fetched) -> dict[str, Artifact]:
         """What the applications are built into, by name."""
         deployment = self._deployment(lease.work)
-        known: Mapping[str, str] = lease.work.progress.get("artifacts", {})
+        known: Mapping[str, str] = {
+            **self._release(lease.work).artifacts,
+            **lease.work.progress.get("artifacts", {}),
+        }
         found = {name: self._builder.use(id_) for name, id_ in known.items()}
         built = {name: each for name, each in found.items() if each is not None}
         missing = [each for each in deployment.applications if each.name not in built]
@@ -222,72 +250,75 @@ class Deploying:
             )
             self._change(work, lambda each: model.entered(each, entry))
 
-        lease.check()
+        watch = Watch(self._database, lease)
+        watch.check()
         try:
             return self._builder.build(
                 plan,
                 told=tell,
                 output=lambda application, line: self._output(work.subject, application, line),
-                cancelled=lambda: lease.interrupted,
+                cancelled=watch.ended,
             )
         except BuildFailed as failure:
-            lease.check()
+            watch.check()
             raise _Failed(self._error("Build failed", str(failure), name)) from None
 
     def _prepared(
-        self, lease: Lease, specification: Specification, artifacts: Mapping[str, Artifact]
+        self, lease: Lease, specification: Specification | None, artifacts: Mapping[str, Artifact]
     ) -> Release:
-        """The release with all that it runs with, written before anything of it starts."""
-        by_name = {each.name: each for each in specification.applications}
+        """The release with all that it runs with, written before anything of it starts.
+
+        Without a specification it has that already: it is brought back.
+        """
         work = lease.work
         with self._database.write() as connection:
             before = self._locked(connection, work)
-            number = before.request.release if before.request else before.releases
-            release = store.find_release(connection, before.id, number)
-            if release is None:
-                raise Overtaken
-            applications = tuple(
-                replace(each, schedule=written.schedule, retry_policy=written.retry_policy)
-                if (written := by_name.get(each.name))
-                else each
-                for each in before.applications
-            )
-            store.save(connection, replace(before, applications=applications))
+            release = made_by(connection, before)
+            if specification is not None:
+                release = as_written(release, before, specification)
             release = replace(
                 release,
-                commit=before.commit,
-                applications=applications,
                 client=before.client,
                 artifacts={name: each.id for name, each in artifacts.items()},
-                endpoints={name: each.endpoint for name, each in by_name.items() if each.endpoint},
-                health_checks={
-                    name: health_check_of(each.health_check)
-                    for name, each in by_name.items()
-                    if each.health_check
-                },
-                retry_policies={
-                    name: each.retry_policy for name, each in by_name.items() if each.retry_policy
-                },
             )
+            before = replace(before, applications=release.applications)
+            before = compared(connection, before, release, self._programs, self._clock())
+            store.save(connection, before)
             store.put_release(connection, release)
             for listener in self._listeners:
                 listener.prepared(connection, before, release)
         return release
 
     def _start(self, lease: Lease, release: Release, artifacts: Mapping[str, Artifact]) -> None:
-        """Start all applications, and let them take the calls once every one is healthy."""
+        """Start all applications, and let them take the calls once every one is healthy.
+
+        Where scripts are strict, they run before what cannot be taken back: the release before
+        takes the calls meanwhile; where there is none, the new one does.
+        """
         deployment = self._deployment(lease.work)
         running = [each for each in deployment.applications if each.type not in STATIC]
-        started: list[Application] = []
         try:
             for application in running:
-                started.append(application)
                 self._start_one(lease, deployment, release, application)
+            if self._strict_scripts:
+                if deployment.release is None:
+                    self._switch(deployment, release, artifacts)
+                self._scripts.run(lease, Hook.POST_DEPLOY, ReportEntryType.ERROR)
             lease.check()
+            self._deployment(lease.work)  # a delete that comes later waits for what follows
         except BaseException:
-            for application in started:
+            if self._strict_scripts and deployment.release is None:
+                self._hosting.remove(each.id for each in deployment.applications)
+            for application in running:
                 self._hosting.discard(application.id, release.number)
             raise
+        self._switch(deployment, release, artifacts)
+        self._ending.serve(lease, release)
+
+    def _switch(
+        self, deployment: Deployment, release: Release, artifacts: Mapping[str, Artifact]
+    ) -> None:
+        """Let a release take the calls; it may be called again."""
         for application in deployment.applications:
             if application.type in STATIC:
                 folder = artifacts[application.name].folder
@@ -295,7 +326,6 @@ class Deploying:
             else:
                 self._hosting.switch(application.id, release.number)
                 self._hosting.route(deployment, application)
-        self._succeed(lease, release)
 
     def _start_one(
         self, lease: Lease, deployment: Deployment, release: Release, application: Application
@@ -303,7 +333,8 @@ class Deploying:
         program = self._programs.program(deployment, release, application)
         name = application.name
         try:
-            self._hosting.start(program, self._start_seconds, lease.check)
+            watch = Watch(self._database, lease)
+            self._hosting.start(program, self._start_seconds, watch.check)
         except StartFailed as failure:
             raise _Failed(
                 self._error(f"Health check for application {name} failed", str(failure), name)
@@ -313,52 +344,6 @@ class Deploying:
             lease.work,
             lambda each: model.entered(_without(each, name, title=entry.title), entry),
         )
-
-    def _succeed(self, lease: Lease, release: Release) -> None:
-        work = lease.work
-        gone: list[str] = []
-
-        def ended(connection: Connection) -> None:
-            before = self._locked(connection, work)
-            now = self._clock()
-            urls = {
-                each.name: url
-                for each in before.applications
-                if (url := self._programs.url(before, release, each)) is not None
-            }
-            after = replace(model.succeeded(before, urls, now), retired=())
-            gone.extend(before.retired)
-            store.put_release(connection, replace(release, outcome="deployed", finished_at=now))
-            store.save(connection, api_clients.settled(connection, after, now))
-            for listener in self._listeners:
-                listener.deployed(connection, after, release)
-            telling.tell(connection, WebhookEvent.DEPLOYMENT_DEPLOYED, after, now)
-            self._turns.begin(connection, after.project, now)
-
-        lease.finish(also=ended)
-        for listener in self._listeners:
-            listener.changed()
-        self._outcomes.count("deployed")
-        self._hosting.remove(gone)
-
-    def _fail(
-        self,
-        connection: Connection,
-        work: Work,
-        entry: DeploymentReportEntry,
-        *,
-        outcome: str = "failed",
-    ) -> None:
-        before = self._locked(connection, work)
-        now = self._clock()
-        number = before.request.release if before.request else before.releases
-        release = store.find_release(connection, before.id, number)
-        if release is not None:
-            store.put_release(connection, replace(release, outcome=outcome, finished_at=now))
-        after = model.failed(model.entered(before, entry), now)
-        store.save(connection, api_clients.settled(connection, after, now))
-        telling.tell_failed(connection, after, now)
-        self._turns.begin(connection, after.project, now)
 
     def _advance(
         self,
@@ -385,6 +370,16 @@ class Deploying:
     def _deployment(self, work: Work) -> Deployment:
         with self._database.read() as connection:
             return served(store.with_id(connection, work.subject), work)
+
+    def _release(self, work: Work) -> Release:
+        """The release that the work makes."""
+        with self._database.read() as connection:
+            return made_by(connection, served(store.with_id(connection, work.subject), work))
+
+    def _is_served(self, work: Work) -> bool:
+        with self._database.read() as connection:
+            found = store.with_id(connection, work.subject)
+        return found is not None and found.release is not None
 
     def _locked(self, connection: Connection, work: Work) -> Deployment:
         return served(store.lock(connection, work.subject), work)

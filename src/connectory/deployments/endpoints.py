@@ -7,7 +7,7 @@ delete 202: what they ask for happens in the background.
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from connectory.catalogue.model import parse_sort
 from connectory.catalogue.paging import Paging
@@ -40,6 +40,14 @@ class DeploymentQuery(Paging, frozen=True, kw_only=True):
     deployment_type: (
         Annotated[DeploymentType, Meta(description="Type of the Deployment.")] | UnsetType
     ) = UNSET
+
+
+class DeploymentDeletion(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How a Deployment is deleted; an addition to the contract."""
+
+    skip_scripts: Annotated[bool, Meta(description="Whether preUndeploy scripts are left out.")] = (
+        False
+    )
 
 
 _EXAMPLE = {
@@ -247,8 +255,11 @@ def _of_one(
         return of_json(shown(await deployments.update(name(request.path), body, grant)), 201)
 
     async def delete(request: Request) -> Response:
-        grant = own(request)
-        return of_json(shown(await deployments.delete(name(request.path), grant)), 202)
+        parameters: DeploymentDeletion = request.query
+        gone = await deployments.delete(
+            name(request.path), own(request), skip_scripts=parameters.skip_scripts
+        )
+        return of_json(shown(gone), 202)
 
     async def follow(request: Request) -> Response:
         return await events.stream(deployments, name(request.path), own(request).project)
@@ -273,7 +284,8 @@ def _of_one(
             method="POST",
             summary=f"Redeploy Deployment by {by}",
             description="Takes one action, `redeploy`. Values that are left out stay as they are;"
-            " the release before serves until the new one is healthy.",
+            " the release before serves until the new one is healthy. Of Connectory alone is"
+            " the action `rollback`: it brings back a release that was deployed, without building.",
             permissions=MANAGE_DEPLOYMENTS,
             body=DeploymentUpdate,
             success=(201, Deployment),
@@ -284,8 +296,11 @@ def _of_one(
         Endpoint(
             method="DELETE",
             summary=f"Delete Deployment by {by}",
-            description="Answers when it is accepted; it is gone when it is undeployed.",
+            description="Answers when it is accepted; it is gone when it is undeployed. Before"
+            " anything is stopped, the preUndeploy scripts run; where one fails it is"
+            " `UndeployFailed`, and runs on.",
             permissions=MANAGE_DEPLOYMENTS,
+            query=DeploymentDeletion,
             success=(202, Deployment),
             errors=(errors.ResourceNotFound,),
             handler=delete,

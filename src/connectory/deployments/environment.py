@@ -5,6 +5,7 @@ the published documentation, of the starter code, and of connectors in the field
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -22,11 +23,27 @@ class Commerce(Struct, frozen=True, kw_only=True):
     auth_url: str
 
 
+class Environment(Struct, frozen=True, kw_only=True):
+    """What an application finds, as far as Connectory gives it.
+
+    Attributes:
+        values: By name; secrets among them, never to be shown.
+        secured: The names of those that are secrets.
+    """
+
+    values: Mapping[str, str]
+    secured: frozenset[str]
+
+
 def values_of(values: Values, unseal: Open) -> dict[str, str]:
     """The values of one list pair; a secret without a value is empty."""
     found = {each.key: each.value for each in values.standard}
     found |= {each.key: unseal(each.value) if each.value else "" for each in values.secured}
     return found
+
+
+#: The one of the credentials that is a secret.
+CLIENT_SECRET: Final = "CTP_CLIENT_SECRET"  # noqa: S105 - a name
 
 
 def credentials(
@@ -45,7 +62,7 @@ def credentials(
     )
     return {
         "CTP_CLIENT_ID": client.id,
-        "CTP_CLIENT_SECRET": secret,
+        CLIENT_SECRET: secret,
         "CTP_CLIENT_SCOPE": access.scope,
         "CTP_SCOPE": access.scope,
         "CTP_CLIENT_REGION": region,

@@ -14,7 +14,7 @@ from connectory.contract.scalars import ApplicationType
 from connectory.deployments.model import Application, Deployment
 from connectory.gateway.model import Route
 from connectory.gateway.server import Gateway
-from connectory.runtime.model import Program, Runtime
+from connectory.runtime.model import Program, Runtime, State
 
 T = TypeVar("T")
 
@@ -75,8 +75,12 @@ class Hosting:
         self.wait(self._runtime.switch(application_id, release))
 
     def restore(self, program: Program) -> None:
-        """Take over a release that ran before a restart."""
+        """Take over a release that ran before a restart, or that runs on another node."""
         self.wait(self._runtime.restore(program))
+
+    def is_awaited(self, program: Program) -> bool:
+        """Whether an older release is awake, whose calls are not to wait for the start of this."""
+        return self.wait(self._is_awaited(program))
 
     def route(
         self, deployment: Deployment, application: Application, *, static: Path | None = None
@@ -86,6 +90,12 @@ class Hosting:
         if route is not None:
             self.wait(self._set_route(route))
 
+    def announce(self, deployment: Deployment, application: Application) -> None:
+        """Tell callers of an application to try again until there is a `route` to it."""
+        route = route_of(deployment, application)
+        if route is not None:
+            self.wait(self._announce(route))
+
     def remove(self, application_ids: Iterable[str]) -> None:
         """Stop applications and let nobody reach them any more."""
         for application_id in application_ids:
@@ -93,6 +103,15 @@ class Hosting:
 
     async def _set_route(self, route: Route) -> None:
         self._gateway.set_route(route)
+
+    async def _announce(self, route: Route) -> None:
+        if self._gateway.find(route.application_id, b"") is None:
+            self._gateway.set_route(route)
+
+    async def _is_awaited(self, program: Program) -> bool:
+        number = self._runtime.serving(program.application_id)
+        awake = self._runtime.state(program.application_id) is State.HEALTHY
+        return awake and number is not None and number < program.release
 
     async def _remove(self, application_id: str) -> None:
         self._gateway.drop_route(application_id)

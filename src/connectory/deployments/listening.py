@@ -3,10 +3,12 @@
 The topics of event applications and the schedules of jobs follow the release that serves.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from sqlalchemy import Connection
 
+from connectory.contract.deployments import DeploymentReportEntry
 from connectory.deployments.model import Deployment, Release
 
 
@@ -16,8 +18,13 @@ class Listener(Protocol):
     def prepared(self, connection: Connection, deployment: Deployment, release: Release) -> None:
         """A release is about to start; the one before still serves."""
 
-    def deployed(self, connection: Connection, deployment: Deployment, release: Release) -> None:
-        """A release serves from now on, and what it does not have is gone."""
+    def deployed(
+        self, connection: Connection, deployment: Deployment, release: Release
+    ) -> Sequence[DeploymentReportEntry]:
+        """A release serves from now on, and what it does not have is gone.
+
+        What is given is added to the report of the deploy.
+        """
 
     def forget(self, deployment_id: str) -> None:
         """Remove all that is kept of a Deployment that is being deleted; it may be called again.

@@ -31,6 +31,28 @@ class Outcomes:
         return self._counts[outcome]
 
 
+#: Which scripts there are, and how one ends; `interrupted` is one whose work was.
+HOOKS = ("postDeploy", "preUndeploy")
+SCRIPT_OUTCOMES = ("succeeded", "failed", "interrupted")
+
+
+class ScriptOutcomes:
+    """How many scripts ended how on this node, since its start; any thread may count."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {(hook, outcome): 0 for hook in HOOKS for outcome in SCRIPT_OUTCOMES}
+
+    def count(self, hook: str, outcome: str) -> None:
+        """Count one more, by one of `HOOKS` and one of `SCRIPT_OUTCOMES`."""
+        with self._lock:
+            self._counts[hook, outcome] += 1
+
+    def of(self, hook: str, outcome: str) -> int:
+        """How many there were."""
+        return self._counts[hook, outcome]
+
+
 def gauges(runtime: Processes, logs: Logs) -> Sequence[Reading]:
     """What there is now."""
 
@@ -52,7 +74,7 @@ def gauges(runtime: Processes, logs: Logs) -> Sequence[Reading]:
     )
 
 
-def counters(outcomes: Outcomes, logs: Logs) -> Sequence[Reading]:
+def counters(outcomes: Outcomes, scripts: ScriptOutcomes, logs: Logs) -> Sequence[Reading]:
     """What there was since the start."""
 
     def deploys(outcome: str) -> Reading:
@@ -63,10 +85,19 @@ def counters(outcomes: Outcomes, logs: Logs) -> Sequence[Reading]:
             {"outcome": outcome},
         )
 
+    def scripts_of(hook: str, outcome: str) -> Reading:
+        return Reading(
+            "connectory_scripts",
+            "Scripts of connect.yaml that ended, by which they were and how they did.",
+            lambda: scripts.of(hook, outcome),
+            {"script": hook, "outcome": outcome},
+        )
+
     lines = "connectory_log_lines"
     meaning = "Lines and requests of applications and builds, by what became of them."
     return (
         *map(deploys, OUTCOMES),
+        *(scripts_of(hook, outcome) for hook in HOOKS for outcome in SCRIPT_OUTCOMES),
         Reading(lines, meaning, lambda: logs.written, {"outcome": "written"}),
         Reading(lines, meaning, lambda: logs.throttled, {"outcome": "throttled"}),
         Reading(lines, meaning, lambda: logs.dropped, {"outcome": "dropped"}),

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from connectory.contract import deployments as wire
-from connectory.contract.connectors import ConnectorApiClient, ConnectorContent, Wire
+from connectory.contract.connectors import ConnectorContent, Wire
 from connectory.contract.deployments import (
     ConfigurationValue,
     DeploymentConnector,
@@ -19,7 +19,10 @@ from connectory.contract.deployments import (
     DeploymentStatus,
     DeploymentType,
 )
-from connectory.contract.errors import DeploymentInvalidStatusTransition
+from connectory.contract.errors import (
+    DeploymentApplicationDoesNotExist,
+    DeploymentInvalidStatusTransition,
+)
 from connectory.contract.scalars import ApplicationType, Region
 from connectory.contract.staged import ReportEntryType
 from connectory.deployments.clients import AskedClient, GeneratedClient
@@ -28,7 +31,7 @@ from connectory.deployments.transitions import STATUS, DeploymentEvent
 from connectory.kernel.clock import to_rfc3339
 from connectory.kernel.transitions import NoTransition
 from connectory.runtime.model import HealthCheck
-from connectory.specification.shape import Immediate, RetryPolicy
+from connectory.specification.shape import Immediate, RetryPolicy, Scripts
 
 #: What stands for a secret, whatever its length.
 MASK = "****"
@@ -173,6 +176,17 @@ class Deployment(Wire, frozen=True, kw_only=True):
             applications={each.name: each.values for each in self.applications}, shared=self.shared
         )
 
+    def application(self, name: str) -> Application:
+        """The application of a name.
+
+        Raises:
+            DeploymentApplicationDoesNotExist: it has none of this name.
+        """
+        for each in self.applications:
+            if each.name == name:
+                return each
+        raise DeploymentApplicationDoesNotExist(name)
+
     def later(self, now: int, event: DeploymentEvent | None = None, **changes: Any) -> "Deployment":
         """The same with changes, one version later; never earlier, whatever the clock says.
 
@@ -200,10 +214,12 @@ class Release(Wire, frozen=True, kw_only=True):
         endpoints: Path of each application, by name, as connect.yaml has it.
         health_checks: How the health of applications is told, by name.
         retry_policies: How messages are sent again, by name of the application.
+        scripts: The scripts of applications, by name.
         applications: What it runs, with their configuration; secrets are encrypted.
         shared: Values that all applications get; secrets are encrypted.
         client: The API Client that it runs with.
         actor: Who asked for it.
+        rollback_to: Number of the release that it brought back, where it is a rollback.
         outcome: `deploying`, `deployed`, `failed` or `cancelled`.
         created_at: Microseconds since 1970.
         finished_at: Microseconds since 1970; none while it is under way.
@@ -217,26 +233,15 @@ class Release(Wire, frozen=True, kw_only=True):
     endpoints: Mapping[str, str] = {}
     health_checks: Mapping[str, HealthCheck] = {}
     retry_policies: Mapping[str, RetryPolicy] = {}
+    scripts: Mapping[str, Scripts] = {}
     applications: tuple[Application, ...]
     shared: Values = Values()
     client: GeneratedClient | None = None
     actor: str
+    rollback_to: int | None = None
     outcome: str = "deploying"
     created_at: int
     finished_at: int | None = None
-
-
-def deployed_connector(reference: Reference) -> DeploymentConnector:
-    """A Connector as a Deployment shows it."""
-    content = reference.content
-    shared = set(DeploymentConnector.__struct_fields__) & set(ConnectorContent.__struct_fields__)
-    fields = {name: getattr(content, name) for name in shared}
-    return DeploymentConnector(id=reference.id, version=reference.version, **fields)
-
-
-def scopes_of(api_client: ConnectorApiClient | UnsetType) -> tuple[str, ...] | None:
-    """The scopes of the API Client that a Connector wants."""
-    return None if isinstance(api_client, UnsetType) else api_client.scopes
 
 
 def require_at_rest(subject: Deployment) -> None:
@@ -280,18 +285,24 @@ def admitted(before: Deployment, now: int) -> Deployment:
     return before.later(now, DeploymentEvent.DEPLOY_ADMITTED)
 
 
-def succeeded(before: Deployment, urls: Mapping[str, str], now: int) -> Deployment:
-    """After a deploy: what was asked for is what serves; `urls` are by name of the application."""
+def serves_already(subject: Deployment) -> bool:
+    """Whether the release of the deploy under way takes the calls: its scripts are left."""
+    return subject.request is not None and subject.release == subject.request.release
+
+
+def serving(before: Deployment, urls: Mapping[str, str]) -> Deployment:
+    """With its release serving, which costs no version; `urls` are by name of the application."""
     if before.request is None:
         raise ValueError(f"no deploy of {before.name} is under way")
-    applications = tuple(replace(each, url=urls.get(each.name)) for each in before.applications)
-    return before.later(
-        now,
-        DeploymentEvent.DEPLOY_SUCCEEDED,
-        applications=applications,
-        release=before.request.release,
-        request=None,
-    )
+    found = tuple(replace(each, url=urls.get(each.name)) for each in before.applications)
+    return replace(before, applications=found, release=before.request.release, retired=())
+
+
+def succeeded(before: Deployment, now: int) -> Deployment:
+    """After a deploy whose release serves."""
+    if not serves_already(before):
+        raise ValueError(f"no deploy of {before.name} is under way that serves")
+    return before.later(now, DeploymentEvent.DEPLOY_SUCCEEDED, request=None)
 
 
 def failed(before: Deployment, now: int) -> Deployment:
@@ -299,11 +310,13 @@ def failed(before: Deployment, now: int) -> Deployment:
     return before.later(now, DeploymentEvent.DEPLOY_FAILED, request=None)
 
 
-def undeploying(before: Deployment, request_id: str, now: int, *, actor: str) -> Deployment:
+def undeploying(
+    before: Deployment, id_: str, now: int, *, actor: str, skip_scripts: bool = False
+) -> Deployment:
     """With an undeploy under way; a deploy under way is overtaken."""
-    request = Request(id=request_id, release=before.releases, actor=actor)
+    request = Request(id=id_, release=before.releases, actor=actor, skip_scripts=skip_scripts)
     return before.later(
-        now, DeploymentEvent.UNDEPLOY_REQUESTED, request=request, build=request_id, report=()
+        now, DeploymentEvent.UNDEPLOY_REQUESTED, request=request, build=id_, report=()
     )
 
 
@@ -370,11 +383,12 @@ def _shown_application(application: Application, subject: Deployment) -> wire.Ap
         url=application.url or UNSET,
         topic=f"projects/{project_key}/topics/{topic_name(application)}" if is_event else UNSET,
         schedule=application.values.schedule or application.schedule or UNSET,
-        retry_policy=_shown_policy(application.values.retry_policy or application.retry_policy),
+        retry_policy=shown_policy(application.values.retry_policy or application.retry_policy),
     )
 
 
-def _shown_policy(policy: RetryPolicy | None) -> wire.RetryPolicy | UnsetType:
+def shown_policy(policy: RetryPolicy | None) -> wire.RetryPolicy | UnsetType:
+    """A retry policy as the API shows it."""
     if policy is None:
         return UNSET
     if isinstance(policy, Immediate):

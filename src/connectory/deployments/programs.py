@@ -1,17 +1,40 @@
 """What runs of a release: the programs, with their environments, and their addresses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
 
 from connectory.building.model import Builder
+from connectory.containment.model import Bounds
 from connectory.contract.deployments import DeploymentType
 from connectory.contract.scalars import ApplicationType
 from connectory.database.secrets import KeyRing
 from connectory.deployments.configuration import Values
-from connectory.deployments.environment import Commerce, credentials, values_of
+from connectory.deployments.environment import (
+    CLIENT_SECRET,
+    Commerce,
+    Environment,
+    credentials,
+    values_of,
+)
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Application, Deployment, Release
+from connectory.logs.masking import Masker
 from connectory.runtime.model import HealthCheck, Program, StartFailed
 from connectory.specification import shape
+
+#: The longest run of a job, by the published documentation: a redeploy waits for its end.
+_RUN_SECONDS: Final = 1_800.0
+#: What the published documentation gives a job.
+JOB_BOUNDS: Final = Bounds(cpus=2.0, memory_bytes=4 * 2**30)
+
+
+class ScriptValues(Struct, frozen=True, kw_only=True):
+    """The values of a script, and what masks the secret ones in what it prints."""
+
+    environment: Mapping[str, str]
+    masker: Masker
 
 
 class Programs:
@@ -42,6 +65,25 @@ class Programs:
         url = self._hosting.url(deployment, application)
         return found | ({"APPLICATION_URL": url} if url else {})
 
+    def environment(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> Environment:
+        """What an application of a release finds; of static ones, what their build does.
+
+        Raises:
+            SecretKeysError: a secret cannot be opened.
+        """
+        if application.type in STATIC:
+            shown = Values(standard=(*release.shared.standard, *application.values.standard))
+            return Environment(
+                values=values_of(shown, self._opener(deployment)), secured=frozenset()
+            )
+        secured = (*release.shared.secured, *application.values.secured)
+        names = {each.key for each in secured} | ({CLIENT_SECRET} if release.client else set())
+        return Environment(
+            values=self._environment(deployment, release, application), secured=frozenset(names)
+        )
+
     def program(
         self, deployment: Deployment, release: Release, application: Application
     ) -> Program:
@@ -63,7 +105,19 @@ class Programs:
             environment=self._environment(deployment, release, application),
             warm=deployment.type is DeploymentType.PRODUCTION,
             health_check=release.health_checks.get(application.name),
+            drain_seconds=_RUN_SECONDS if application.type is ApplicationType.JOB else None,
+            bounds=JOB_BOUNDS if application.type is ApplicationType.JOB else Bounds(),
         )
+
+    def script(
+        self, deployment: Deployment, release: Release, application: Application
+    ) -> "ScriptValues":
+        """What a script of an application of a release gets."""
+        secrets = self._secrets(deployment, release)
+        self._mask(deployment.id, secrets)
+        environment = self.build_environment(deployment, application)
+        environment |= self._environment(deployment, release, application)
+        return ScriptValues(environment=environment, masker=Masker(secrets))
 
     def _secrets(self, deployment: Deployment, release: Release) -> set[str]:
         """The secured values of a release: what must not be seen in its logs."""

@@ -5,9 +5,16 @@ from sqlalchemy import Connection
 
 from connectory.catalogue import store as catalogue
 from connectory.contract.connectors import ConnectorReference
-from connectory.contract.errors import ConnectorReferenceNotFound, ConnectorStagedNotPreviewable
+from connectory.contract.deployments import Redeploy
+from connectory.contract.errors import (
+    ApiError,
+    ConnectorReferenceNotFound,
+    ConnectorStagedNotPreviewable,
+    DeploymentConnectorUpdateFailure,
+)
 from connectory.contract.staged import IsPreviewable
-from connectory.deployments.model import Reference
+from connectory.deployments.accepting import as_it_is
+from connectory.deployments.model import Deployment, Reference
 from connectory.staging import store as staging
 
 
@@ -34,6 +41,23 @@ def find(
     if found is None:
         raise missing
     return found
+
+
+def of_redeploy(connection: Connection, before: Deployment, action: Redeploy) -> Reference:
+    """What a redeploy deploys: the version that is deployed, or the latest.
+
+    Raises:
+        DeploymentConnectorUpdateFailure: the latest cannot be had.
+    """
+    if not action.update_connector:
+        return as_it_is(before)
+    wanted = ConnectorReference(id=before.connector.id, staged=before.staged)
+    try:
+        return find(connection, wanted, before.project, anew=False)
+    except ApiError as error:
+        raise DeploymentConnectorUpdateFailure(
+            before.name, f"id={before.connector.id}", error.message
+        ) from None
 
 
 def _published(

@@ -45,13 +45,19 @@ def restore(
             tell(database, deployment.id, entry)
 
 
-def in_use(connection: Connection) -> set[str]:
-    """The artifacts that releases in use were built into; of what cannot be read, all there are."""
+def in_use(connection: Connection, kept: int) -> set[str]:
+    """The artifacts of releases in use, and of those that can be brought back without a build.
+
+    These are the latest `kept` that were deployed, beside the one that serves. Of a Deployment that
+    cannot be read, all there are.
+    """
     found: set[str] = set()
     for id_, deployment in store.everything(connection):
         releases = store.releases_of(connection, id_)
         if isinstance(deployment, Deployment):
             used = {deployment.release, deployment.releases}
+            deployed = [each.number for each in releases if each.outcome == "deployed"]
+            used |= set([each for each in deployed if each != deployment.release][:kept])
             releases = [each for each in releases if each.number in used]
         found.update(artifact for each in releases for artifact in each.artifacts.values())
     return found

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from connectory.building.model import Builder
+from connectory.building.model import Maker
 from connectory.containment.first_use import FirstUse
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
@@ -34,7 +34,7 @@ _SWEEP_SECONDS = 600.0
 
 
 class _Building(Struct, frozen=True):
-    """Whose build a line is of."""
+    """Whose build or script a line is of."""
 
     deployment_id: str
     application: str
@@ -46,20 +46,26 @@ class Running(Struct, frozen=True, kw_only=True):
     database: Database
     clock: Clock
     containment: FirstUse
-    builds: Builder
+    builds: Maker
     runtime: Processes
     gateway: Gateway
     hosting: Hosting
     programs: Programs
     logs: Logs
+    #: How many releases of each Deployment can be brought back without a build.
+    releases_kept: int
     host: str
     #: Of the gateway for names of a domain; 0, which is any, where applications have addresses of
     #: their own and nobody calls it.
     port: int
 
     @contextlib.asynccontextmanager
-    async def running(self, drain_seconds: float) -> AsyncIterator[None]:
+    async def running(
+        self, drain_seconds: float, *, built_here: Callable[[], set[str]]
+    ) -> AsyncIterator[None]:
         """Take over what was deployed, and serve it while the block runs.
+
+        `built_here` gives the artifacts in use that no release names.
 
         Raises:
             OSError: nothing can listen on the gateway's address.
@@ -67,15 +73,17 @@ class Running(Struct, frozen=True, kw_only=True):
         self.hosting.attach(asyncio.get_running_loop())
         with self.logs.writing():
             await self.gateway.serve(self.host, self.port)
-            await asyncio.to_thread(
-                restoring.restore,
-                self.database,
-                self.builds,
-                self.hosting,
-                self.programs,
-                self.clock,
-            )
-            sweeping = asyncio.create_task(self._sweep_forever(), name="builds")
+            # Where there may be more nodes, `following` takes over, and builds what is not here.
+            if self.database.is_sqlite:
+                await asyncio.to_thread(
+                    restoring.restore,
+                    self.database,
+                    self.builds,
+                    self.hosting,
+                    self.programs,
+                    self.clock,
+                )
+            sweeping = asyncio.create_task(self._sweep_forever(built_here), name="builds")
             try:
                 yield
             finally:
@@ -87,25 +95,26 @@ class Running(Struct, frozen=True, kw_only=True):
                 await asyncio.to_thread(self.containment.close)
 
     def built(self, deployment_id: str, application: str, line: str) -> None:
-        """Take a line that a build printed."""
+        """Take a line that a build or a script printed."""
         self.logs.output(_Building(deployment_id, application), "stdout", line.encode())
 
     def forget(self, deployment_id: str) -> None:
         """Remove what is kept of a Deployment that is gone: its log, and what is masked in it."""
         self.hosting.wait(self.logs.remove(deployment_id))
 
-    async def _sweep_forever(self) -> None:
+    async def _sweep_forever(self, built_here: Callable[[], set[str]]) -> None:
         """Remove what is in nobody's use: what a crash left at once, the rest now and then."""
         while True:
             try:
-                await self._sweep()
+                await self._sweep(built_here)
             except (DatabaseUnavailable, OSError) as error:
                 log.warning("what is in nobody's use was not removed: %s", error)
             await asyncio.sleep(_SWEEP_SECONDS)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, built_here: Callable[[], set[str]]) -> None:
         # Not in a thread of the event loop's: a database that hangs would keep a server alive.
-        used = await self.database.reading(restoring.in_use)
+        used = await self.database.reading(restoring.in_use, self.releases_kept)
+        used |= built_here()
         await asyncio.to_thread(self.builds.sweep, used)
         # Some may be logged in the moment in which a Deployment is deleted.
         logged = await self.logs.deployments()

@@ -11,9 +11,6 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from connectory.catalogue.model import Sort, in_order
-from connectory.contract.connectors import (
-    ConnectorReference,
-)
 from connectory.contract.deployments import (
     DeploymentDraft,
     DeploymentGlobalConfiguration,
@@ -21,12 +18,14 @@ from connectory.contract.deployments import (
     DeploymentType,
     DeploymentUpdate,
     Redeploy,
+    Rollback,
 )
 from connectory.contract.errors import (
     ApiError,
     ApiErrors,
     AuthorizationError,
     ConcurrentModification,
+    DeploymentApplicationDoNotBelong,
     DeploymentApplicationRequired,
     DeploymentConnectorUpdateFailure,
     DeploymentUnsupportedRegion,
@@ -41,10 +40,16 @@ from connectory.database import audit
 from connectory.database.audit import Act
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
-from connectory.deployments import model, references, store
-from connectory.deployments.accepting import as_it_is, kept_or_new, release_of, type_of
+from connectory.deployments import model, references, rolling_back, store
+from connectory.deployments.accepting import (
+    deployed_connector,
+    kept_or_new,
+    release_of,
+    scopes_of,
+    type_of,
+)
 from connectory.deployments.configuration import Given, configured
-from connectory.deployments.model import Deployment, Reference
+from connectory.deployments.model import Deployment, Reference, Release
 from connectory.deployments.turns import DEPLOY, UNDEPLOY, Turns, enqueue
 from connectory.http.access import Grant
 from connectory.identity import store as identity
@@ -130,28 +135,30 @@ class Deployments:
         return made
 
     async def update(self, name: Name, update: DeploymentUpdate, grant: Grant) -> Deployment:
-        """Redeploy.
+        """Redeploy, or roll back.
 
         Raises:
             ResourceNotFound: the Project has none of this name.
             ConcurrentModification: it has another version by now.
-            ApiError: what is asked for cannot be: see the errors of the redeploy action.
+            ApiError: what is asked for cannot be: see the errors of the update actions.
         """
         if len(update.actions) != 1:
-            raise InvalidJsonInput("actions: exactly one redeploy is taken")
+            raise InvalidJsonInput("actions: exactly one redeploy or rollback is taken")
         before = await self.get(name, grant.project)
-        after = await self._database.writing(self._redeploy, before.id, name, update, grant)
+        after = await self._database.writing(self._update, before.id, name, update, grant)
         self._work_queued()
         return after
 
-    async def delete(self, name: Name, grant: Grant) -> Deployment:
+    async def delete(self, name: Name, grant: Grant, *, skip_scripts: bool = False) -> Deployment:
         """Undeploy, and delete when that is done; a deploy under way is overtaken.
 
         Raises:
             ResourceNotFound: the Project has none of this name.
         """
         before = await self.get(name, grant.project)
-        after = await self._database.writing(self._delete, before.id, name, grant)
+        after = await self._database.writing(
+            self._delete, before.id, name, grant, skip_scripts=skip_scripts
+        )
         self._work_queued()
         return after
 
@@ -171,7 +178,7 @@ class Deployments:
             version=0,
             type=type_,
             region=draft.region,
-            connector=model.deployed_connector(reference),
+            connector=deployed_connector(reference),
             staged=reference.staged,
             applications=(),
             created_at=now,
@@ -185,7 +192,7 @@ class Deployments:
         self._record(connection, subject, grant, "create", key=subject.key, type=subject.type)
         return subject
 
-    def _redeploy(
+    def _update(
         self, connection: Connection, id_: str, name: Name, update: DeploymentUpdate, grant: Grant
     ) -> Deployment:
         before = store.lock(connection, id_)
@@ -196,32 +203,44 @@ class Deployments:
         (action,) = update.actions
         # First, so that a redeploy at the wrong time is told as such, whatever else is wrong.
         model.require_at_rest(before)
-        reference = _deployed(connection, before, action)
-        given = Given(
-            applications=action.configuration_values,
-            shared=_shared(action.global_configuration),
-            kept=before.configured,
-            name=before.name,
-        )
-        changed = self._updated(before, reference, given, grant, action)
+        earlier: Release | None = None
+        if isinstance(action, Rollback):
+            earlier = rolling_back.find(connection, before, action.release)
+            changed = rolling_back.rolled_back(before, earlier)
+            _require_client_permission(before, changed.scopes, grant)
+        else:
+            changed = self._updated(connection, before, grant, action)
         after = self._requested(connection, changed, grant, skip_scripts=action.skip_scripts)
         now = after.last_modified_at
         store.save(connection, after)
         _enqueue_deploy(connection, after, now)
-        store.put_release(connection, release_of(after, now))
-        self._record(
-            connection, after, grant, "redeploy", version=after.version, release=after.releases
-        )
+        release = release_of(after, now)
+        if earlier is not None:
+            release = rolling_back.brought_back(release, earlier)
+        store.put_release(connection, release)
+        about: dict[str, object] = {"version": after.version, "release": after.releases}
+        about |= {"to": earlier.number} if earlier else {}
+        self._record(connection, after, grant, "rollback" if earlier else "redeploy", **about)
         return after
 
-    def _delete(self, connection: Connection, id_: str, name: Name, grant: Grant) -> Deployment:
+    def _delete(
+        self,
+        connection: Connection,
+        id_: str,
+        name: Name,
+        grant: Grant,
+        *,
+        skip_scripts: bool,
+    ) -> Deployment:
         before = store.lock(connection, id_)
         if before is None:
             raise name.missing()
         if before.status is DeploymentStatus.UNDEPLOYING:
             return before
         actor = f"client:{grant.client_id}"
-        after = model.undeploying(before, ids.new_id(), self._clock(), actor=actor)
+        after = model.undeploying(
+            before, ids.new_id(), self._clock(), actor=actor, skip_scripts=skip_scripts
+        )
         store.save(connection, after)
         now = after.last_modified_at
         enqueue(connection, UNDEPLOY, after, now)
@@ -231,14 +250,16 @@ class Deployments:
         return after
 
     def _updated(
-        self,
-        before: Deployment,
-        reference: Reference,
-        given: Given,
-        grant: Grant,
-        action: Redeploy,
+        self, connection: Connection, before: Deployment, grant: Grant, action: Redeploy
     ) -> Deployment:
         """What a redeploy makes of a Deployment, before it is under way."""
+        reference = references.of_redeploy(connection, before, action)
+        given = Given(
+            applications=action.configuration_values,
+            shared=_shared(action.global_configuration),
+            kept=before.configured,
+            name=before.name,
+        )
         connector = reference.name
         supported = reference.content.supported_regions
         if action.update_connector and supported and before.region not in supported:
@@ -261,14 +282,8 @@ class Deployments:
         declared = content.configurations or ()
         if not declared:
             raise DeploymentApplicationRequired
-        scopes = model.scopes_of(content.api_client)
-        new_client = before.client is None or before.client.scopes != scopes
-        if (
-            scopes is not None
-            and new_client
-            and Permission.MANAGE_API_CLIENTS not in grant.permissions
-        ):
-            raise AuthorizationError
+        scopes = scopes_of(content.api_client)
+        _require_client_permission(before, scopes, grant)
         ring = self._key_ring()
         values = configured(
             declared,
@@ -282,7 +297,7 @@ class Deployments:
         gone = (each.id for each in before.applications if each.id not in staying)
         return replace(
             before,
-            connector=model.deployed_connector(reference),
+            connector=deployed_connector(reference),
             commit=reference.commit,
             source_owner=reference.owner,
             scopes=scopes,
@@ -343,21 +358,17 @@ def _enqueue_deploy(connection: Connection, subject: Deployment, now: int) -> No
         enqueue(connection, DEPLOY, subject, now)
 
 
-def _deployed(connection: Connection, before: Deployment, action: Redeploy) -> Reference:
-    """What a redeploy deploys: the version that is deployed, or the latest.
+def _require_client_permission(
+    before: Deployment, scopes: tuple[str, ...] | None, grant: Grant
+) -> None:
+    """Make sure that the API Client that a Deployment is to have may be made.
 
     Raises:
-        DeploymentConnectorUpdateFailure: the latest cannot be had.
+        AuthorizationError: it is a new one, and the grant makes none.
     """
-    if not action.update_connector:
-        return as_it_is(before)
-    wanted = ConnectorReference(id=before.connector.id, staged=before.staged)
-    try:
-        return references.find(connection, wanted, before.project, anew=False)
-    except ApiError as error:
-        raise DeploymentConnectorUpdateFailure(
-            before.name, f"id={before.connector.id}", error.message
-        ) from None
+    new = scopes is not None and (before.client is None or before.client.scopes != scopes)
+    if new and Permission.MANAGE_API_CLIENTS not in grant.permissions:
+        raise AuthorizationError
 
 
 def _shared(given: object) -> DeploymentGlobalConfiguration | None:
@@ -365,6 +376,9 @@ def _shared(given: object) -> DeploymentGlobalConfiguration | None:
 
 
 def _cause(error: ApiError) -> str:
+    """Why a version does not take the place of the one before, in words about the version."""
+    if isinstance(error, DeploymentApplicationDoNotBelong):
+        return f"it has no application '{error.application}'"
     detail = error.details.get("detailedErrorMessage")
     return str(detail) if detail else error.message
 

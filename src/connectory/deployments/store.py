@@ -8,11 +8,15 @@ import msgspec
 from sqlalchemy import Connection, Select, func, select
 
 from connectory.contract.deployments import DeploymentStatus
+from connectory.contract.releases import ReleaseOutcome
 from connectory.database.tables import deployments as table
 from connectory.database.tables import releases
 from connectory.deployments.model import Deployment, Release
 
 T = TypeVar("T")
+
+#: So many releases are read at a time where one that was deployed is looked for.
+_LOOKED_AT = 10
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Deployment)
@@ -75,6 +79,32 @@ def ids(connection: Connection) -> set[str]:
     return set(connection.execute(select(table.c.id)).scalars())
 
 
+def mark(connection: Connection) -> tuple[int, ...]:
+    """What is another where Deployments have changed, but for changes that cancel each other."""
+    columns = (func.count(), func.sum(table.c.version), func.max(table.c.last_modified_at))
+    return tuple(connection.execute(select(*columns).select_from(table)).one())
+
+
+def versions(connection: Connection) -> dict[str, int]:
+    """The versions of all Deployments of all Projects, by their ids."""
+    return {row.id: row.version for row in connection.execute(select(table.c.id, table.c.version))}
+
+
+def with_serving(connection: Connection, id_: str) -> tuple[Deployment | None, Release | None]:
+    """A Deployment of any Project, and its release that serves.
+
+    Raises:
+        Damaged: one of them cannot be read.
+    """
+    query = select(table.c.document).where(table.c.id == id_)
+    text = connection.execute(query).scalar_one_or_none()
+    if text is None:
+        return None, None
+    deployment = _decoded(_decoder, text, f"Deployment {id_}")
+    number = deployment.release
+    return deployment, find_release(connection, id_, number) if number else None
+
+
 def everything(connection: Connection) -> Iterator[tuple[str, Deployment | Damaged]]:
     """All Deployments of all Projects by their ids, and why where one cannot be read."""
     query = select(table.c.id, table.c.document).order_by(table.c.id)
@@ -134,18 +164,45 @@ def find_release(connection: Connection, deployment_id: str, number: int) -> Rel
     return _decoded(_release_decoder, text, f"release {number} of Deployment {deployment_id}")
 
 
-def releases_of(connection: Connection, deployment_id: str) -> list[Release]:
-    """The releases of a Deployment that can be read, the newest first."""
+def releases_of(
+    connection: Connection,
+    deployment_id: str,
+    *,
+    below: int | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[Release]:
+    """The releases of a Deployment that can be read, the newest first; numbers `below` one."""
     query = (
         select(releases.c.document)
         .where(releases.c.deployment_id == deployment_id)
         .order_by(releases.c.number.desc())
+        .offset(offset)
+        .limit(limit)
     )
+    if below is not None:
+        query = query.where(releases.c.number < below)
     found = []
     for text in connection.execute(query).scalars():
         with contextlib.suppress(Damaged):
             found.append(_decoded(_release_decoder, text, "a release"))
     return found
+
+
+def deployed_before(connection: Connection, deployment_id: str, number: int) -> Release | None:
+    """The latest release below a number that was deployed, as far as they can be read."""
+    for below in range(number, 0, -_LOOKED_AT):
+        found = releases_of(connection, deployment_id, below=below, limit=_LOOKED_AT)
+        for release in found:
+            if release.outcome == ReleaseOutcome.DEPLOYED:
+                return release
+    return None
+
+
+def count_releases(connection: Connection, deployment_id: str) -> int:
+    """How many releases a Deployment has had."""
+    query = select(func.count()).where(releases.c.deployment_id == deployment_id)
+    return int(connection.execute(query).scalar_one())
 
 
 def _one(connection: Connection, query: Select[Any]) -> Deployment | None:

@@ -230,7 +230,7 @@ class Call:
                     self._address = await self._gateway.runtime.address(application_id)
                 self._begin(await self._gateway.connect(self._address))
             except KeyError:
-                self.fail(faults.NO_APPLICATION)
+                self.fail(faults.NOT_YET)  # it has an address, and nothing runs yet
             except StartFailed as why:
                 self.fail(faults.failed(f"The application did not start: {why.reason}"))
             except OSError:

@@ -40,6 +40,7 @@ HEAD_TOO_LARGE = Fault(431, "RequestHeadersTooLarge", "The head of the request i
 HEAD_TOO_SLOW = Fault(408, "RequestTimeout", "The head of the request took too long")
 NO_CONNECT = Fault(501, "NotImplemented", "CONNECT is not supported")
 NO_APPLICATION = Fault(404, "ResourceNotFound", "There is no application at this address")
+NOT_YET = Fault(503, "ServiceUnavailable", "The application is not ready here yet; try again")
 STOPPING = Fault(503, "ServiceUnavailable", "The server is shutting down; try again")
 BUSY = Fault(503, "ServiceUnavailable", "The application has as many requests as it may; try again")
 

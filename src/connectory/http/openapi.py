@@ -20,8 +20,7 @@ from connectory.http import answers, bodies, schemas
 from connectory.http.schemas import Json, Schemas
 from connectory.http.table import Endpoint
 
-#: Marks an operation that the published contract lacks.
-ADDITION: Final = "x-connectory-addition"
+ADDITION: Final = schemas.ADDITION
 #: The pattern of a text that can be anything (see `http.schemas`); a page need not show it.
 TEXT_PATTERN: Final = schemas.TEXT_PATTERN
 _CORRELATION_ID: Final = "X-Correlation-ID"
@@ -98,6 +97,7 @@ _EXAMPLES: Final[Mapping[type[ApiError], ApiError]] = {
         errors.DeploymentLogInvalidDate("endDate: 'soon' is no date such as 2026-01-31T08:30:00Z"),
         errors.DeploymentLogInvalidPageToken("MTcuMQ"),
         errors.DeploymentLogMissingApplicationName(),
+        errors.JobRunUnderWay("stock-import"),
         errors.LimitExceeded("This Project has 1000 ConnectorStaged, and may have no more"),
         errors.AuthorizationError(),
         errors.General(),

@@ -139,9 +139,7 @@ takes it over.</li>
 </header>"""
 
 
-_ADDITION_MARK: Final = (
-    '<span class="addition" title="The published API has no such endpoint">addition</span>'
-)
+_ADDITION_MARK: Final = '<span class="addition" title="The published API lacks it">addition</span>'
 
 
 def _tag_section(tag: str, operations: Iterable[Operation]) -> str:
@@ -264,10 +262,12 @@ def _samples(operation: Operation) -> Iterator[str]:
 
 def _type(name: str, schema: Json) -> str:
     values = ""
+    mark = f" {_ADDITION_MARK}" if schema.get(ADDITION) else ""
     if "enum" in schema:
         values = _words(schema["enum"])
     return (
-        f'<details class="type" open id="type-{name}"><summary><h3>{escape(name)}</h3></summary>'
+        f'<details class="type" open id="type-{name}"><summary><h3>{escape(name)}</h3>{mark}'
+        "</summary>"
         f"{_prose(schema.get('description', ''))}{values}{_fields(schema)}</details>"
     )
 

@@ -21,6 +21,9 @@ Json = dict[str, Any]
 #: A text that can be sent: U+0000 is refused wherever it comes, and cannot be in an answer.
 TEXT_PATTERN: Final = r"^[^\u0000]*$"
 
+#: Marks an operation, or a type, that the published contract lacks.
+ADDITION: Final = "x-connectory-addition"
+
 _COMPONENTS: Final = "#/components/schemas/"
 _TAG_MEANING: Final = "Tells this type from the others."
 
@@ -105,6 +108,8 @@ def _walk(infos: Iterable[Any], seen: set[type]) -> Iterator[inspect.Type]:
 def _explain(schema: Json, struct: type[msgspec.Struct]) -> None:
     """Put what a struct's docstring says where a schema says it: on the type, on each field."""
     schema["description"] = _sections(struct)[0]
+    if getattr(struct, "addition", False):
+        schema[ADDITION] = True
     meanings: dict[str, str] = {}
     for each in reversed(struct.__mro__):
         meanings |= _sections(each)[1]

@@ -121,8 +121,9 @@ class Deliveries:
         return list(self._of)
 
     def takes(self, application_id: str) -> bool:
-        """Whether deliveries to an application may begin."""
-        return not self.stopping and self._has(application_id)
+        """Whether deliveries to an application may begin: what does not run yet is waited for."""
+        serves = self.gateway.runtime.serving(application_id) is not None
+        return serves and not self.stopping and self._has(application_id)
 
     async def due(self, application_id: str, limit: int) -> list[Message]:
         """Messages that are due."""
@@ -170,7 +171,7 @@ class Deliveries:
         mine = {
             each.topic.application_id: each
             for each in known
-            if each.topic.delivers and self._has(each.topic.application_id)
+            if each.topic.delivers and self.takes(each.topic.application_id)
         }
         for application_id in [each for each in self._of if each not in mine]:
             self._of[application_id].leave()
@@ -203,6 +204,7 @@ class _Subscription:
         self._fetching = False
         #: Those that became durable while messages were being read, which may have been read still.
         self._settled_meanwhile: set[int] = set()
+        self._fetch_task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, message: Message) -> None:
@@ -244,9 +246,9 @@ class _Subscription:
             task.add_done_callback(self._ended)
         if self.more and not self._fetching and len(self._buffer) <= _BUFFER // 4:
             self._fetching, self.more = True, False
-            fetching = loop.create_task(self._fetch())
-            self.tasks.add(fetching)
-            fetching.add_done_callback(self._ended)
+            # Not one of the tasks that a stop waits for: the database may hang.
+            self._fetch_task = loop.create_task(self._fetch())
+            self._fetch_task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self.tasks.discard(task)
@@ -275,8 +277,10 @@ class _Subscription:
         try:
             answer = await self._answer(message, topic)
         except KeyError:
-            # Nothing serves here; the next look tells whether there is still a topic.
-            answer = Answer(status=0, text="the application does not run here", seconds=0.0)
+            # It has gone in this moment; where it is served again, it is delivered.
+            self.known.discard(message.id)
+            self.more = True
+            return
         except asyncio.CancelledError:
             self.known.discard(message.id)
             raise

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
+from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.errors import DeploymentApplicationDoesNotExist, InvalidJsonInput
 from connectory.contract.messages import DeadLetterAction, MessageState, PubsubMessage
 from connectory.contract.scalars import ApplicationType
@@ -52,6 +53,7 @@ class Messages:
         database: Database,
         clock: Clock,
         gateway: Gateway,
+        shards: Shards,
         *,
         kept_days: int,
         dead_kept_days: int,
@@ -62,17 +64,17 @@ class Messages:
         self._clock = clock
         self._acknowledged_kept = acknowledged_kept
         self._keeping = Keeping(waiting=kept_days * DAY, dead=dead_kept_days * DAY)
-        self._shards = Shards(database, self._busy)
         self.deliveries = Deliveries(
-            database, clock, gateway, keeping=self._keeping, has=self._shards.has
+            database, clock, gateway, keeping=self._keeping, has=shards.has
         )
+        shards.join(busy=self._busy)
         #: How many there are, some seconds ago.
         self.counts = Counts(waiting=0, dead=0)
 
     @contextlib.asynccontextmanager
     async def delivering(self, drain_seconds: float) -> AsyncIterator[None]:
         """Accept and deliver messages while the block runs."""
-        with self._shards.holding(), self.deliveries.writer.writing():
+        with self.deliveries.writer.writing():
             self.deliveries.start()
             sweeping = asyncio.create_task(self._sweep_forever(), name="messages")
             try:
@@ -93,7 +95,9 @@ class Messages:
                 topic = _topic(deployment, release, application, delivers=False)
                 store.put_topic(connection, topic, self._clock())
 
-    def deployed(self, connection: Connection, deployment: Deployment, release: Release) -> None:
+    def deployed(
+        self, connection: Connection, deployment: Deployment, release: Release
+    ) -> Sequence[DeploymentReportEntry]:
         """Have messages delivered to a release that serves, and to no other application."""
         found = [each for each in release.applications if each.type is ApplicationType.EVENT]
         for application in found:
@@ -101,6 +105,7 @@ class Messages:
             store.put_topic(connection, topic, self._clock())
         there = {each.application_id for each in store.topics_of(connection, deployment.id)}
         store.remove_topics(connection, there - {each.id for each in found})
+        return ()
 
     def changed(self) -> None:
         """Hear that what the others told has been committed; any thread may call it."""
@@ -206,7 +211,7 @@ class Messages:
             store.listed,
             deployment.id,
             state=state,
-            application_id=None if application is None else id_of(deployment, application),
+            application_id=None if application is None else deployment.application(application).id,
             before=before,
             limit=limit,
         )
@@ -221,7 +226,7 @@ class Messages:
         grant: Grant,
     ) -> int:
         """Replay or drop dead letters: those of these ids, or all; how many there were."""
-        application_id = None if application is None else id_of(deployment, application)
+        application_id = None if application is None else deployment.application(application).id
         count, after = 0, 0
         while True:
             part = ids_
@@ -302,18 +307,6 @@ class Messages:
                     store.sweep_acknowledged, deployment_id, kept=kept, limit=_SWEEP_MESSAGES
                 )
         self.counts = await self._database.reading(store.count)
-
-
-def id_of(deployment: Deployment, application: str) -> str:
-    """The id of an application of a Deployment.
-
-    Raises:
-        DeploymentApplicationDoesNotExist: it has none of this name.
-    """
-    for each in deployment.applications:
-        if each.name == application:
-            return each.id
-    raise DeploymentApplicationDoesNotExist(application)
 
 
 def encoded(messages: Sequence[PubsubMessage]) -> list[bytes]:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 #: The most messages, and the most outcomes, of one transaction.
 _BATCH: Final = 5_000
 _RETRY_SECONDS: Final = 1.0
+_LAST_SECONDS: Final = 2.0
 
 
 class Published(Struct, eq=False):
@@ -100,7 +101,7 @@ class Writer:
             self._loop = None
             self._stopped.set()
             self._wake.set()
-            thread.join(_RETRY_SECONDS * 10)  # a database that hangs keeps it longer, but not us
+            thread.join(_LAST_SECONDS)  # a database that hangs keeps it longer, but not us
 
     def _write_forever(self) -> None:
         loop = self._loop

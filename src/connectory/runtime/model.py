@@ -37,6 +37,8 @@ class Program(Struct, frozen=True, kw_only=True):
         warm: Whether it stays up when idle.
         health_check: How its health is told; None: its port opens.
         bounds: How much it may use.
+        drain_seconds: How long calls that are under way when it is replaced may go on; None: as
+            long as a request may take.
     """
 
     application_id: str
@@ -48,6 +50,7 @@ class Program(Struct, frozen=True, kw_only=True):
     warm: bool = False
     health_check: HealthCheck | None = None
     bounds: Bounds = Bounds()
+    drain_seconds: float | None = None
 
 
 class State(enum.StrEnum):
@@ -98,9 +101,10 @@ class Runtime(Protocol):
         """Let a release that is healthy take the calls; the one before drains and is stopped."""
 
     async def restore(self, program: Program) -> None:
-        """Take over a release that was switched to before a restart; idle ones sleep until called.
+        """Take over a release that was switched to before a restart, or on another node.
 
-        Returns at once; what fails is tried again with backoff.
+        It replaces an older one, which drains, and nothing where that or a later one runs. Idle
+        ones sleep until called. Returns at once; what fails is tried again with backoff.
         """
 
     async def remove(self, application_id: str) -> None:
@@ -125,6 +129,9 @@ class Runtime(Protocol):
 
     def state(self, application_id: str) -> State:
         """Where the release that takes the calls is."""
+
+    def serving(self, application_id: str) -> int | None:
+        """The number of the release that takes the calls; None where none does."""
 
 
 #: Hears that an application crashes again and again, or is well again: (program, message or "").

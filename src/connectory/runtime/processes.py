@@ -146,15 +146,20 @@ class Processes:
         self._sweep()
 
     async def restore(self, program: Program) -> None:
-        """Take over a release that was switched to before a restart; idle ones sleep until called.
+        """Take over a release that was switched to before a restart, or on another node.
 
-        Those that stay up are started a few at a time, and at once when they are called. Returns
-        at once; what fails is tried again with backoff.
+        An older one is replaced and drains. Idle ones sleep until called; those that stay up are
+        started a few at a time, and at once when they are called. Returns at once; what fails is
+        tried again with backoff.
         """
         application = self._applications.setdefault(program.application_id, _Application())
-        if application.current is not None:
+        current = application.current
+        if current is not None and current.program.release >= program.release:
             return  # it runs already, or what followed it does
         application.current = Supervised(program, self._care)
+        if current is not None:
+            application.draining.append(current)
+            self._spawn(self._drain(application, current))
         if program.warm:
             self._warming.add(application.current)
         self._sweep()
@@ -219,6 +224,12 @@ class Processes:
             return State.STOPPED
         return application.current.state
 
+    def serving(self, application_id: str) -> int | None:
+        """The number of the release that takes the calls; None where none does."""
+        application = self._applications.get(application_id)
+        current = application.current if application is not None else None
+        return None if current is None else current.program.release
+
     def count(self, standing: Standing) -> int:
         """How many applications there are of whose release that takes the calls this is true."""
         currents = (each.current for each in self._applications.values())
@@ -252,7 +263,8 @@ class Processes:
 
     async def _drain(self, application: _Application, replaced: Supervised) -> None:
         """Stop a release that was replaced, once its calls have ended."""
-        until = self._clock() + self._drain_seconds
+        seconds = replaced.program.drain_seconds
+        until = self._clock() + (self._drain_seconds if seconds is None else seconds)
         while replaced.calls and self._clock() < until:  # noqa: ASYNC110 - rare, and never long
             await asyncio.sleep(0.05)
         await replaced.stop()

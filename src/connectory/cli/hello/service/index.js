@@ -11,6 +11,12 @@ const server = http.createServer((request, response) => {
     return;
   }
   const name = searchParams.get('name') ?? 'world';
+  if (greeting === 'ouch') {
+    console.log(JSON.stringify({ severity: 'ERROR', message: `cannot greet ${name}` }));
+    response.writeHead(500, { 'content-type': 'application/json' });
+    response.end('{"message":"ouch"}\n');
+    return;
+  }
   console.log(JSON.stringify({ severity: 'INFO', message: `greeting ${name}` }));
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(`${JSON.stringify({ message: `${greeting}, ${name}!` })}\n`);

@@ -66,12 +66,16 @@ def _create_jobs() -> None:
         sa.Column("application", sa.String(256), nullable=False),
         sa.Column("endpoint", sa.Text(), nullable=False),
         sa.Column("schedule", sa.Text(), nullable=False),
+        sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("next_at", sa.BigInteger(), nullable=True),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("reckoned_at", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("application_id", name="pk_jobs"),
     )
     op.create_index("ix_jobs_deployment_id", "jobs", ["deployment_id"])
     op.create_index("ix_jobs_next_at", "jobs", ["next_at"])
+    op.create_index("ix_jobs_run_id", "jobs", ["run_id"])
     op.create_table(
         "job_runs",
         sa.Column("id", _serial(), autoincrement=True, nullable=False),
@@ -82,15 +86,15 @@ def _create_jobs() -> None:
         sa.Column("missed", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("correlation_id", sa.String(256), nullable=False),
-        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("output", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_job_runs"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_job_runs_application_id_state", "job_runs", ["application_id", "state"])
-    op.create_index("ix_job_runs_deployment_id_id", "job_runs", ["deployment_id", "id"])
+    op.create_index("ix_job_runs_application_id_id", "job_runs", ["application_id", "id"])
+    op.create_index("ix_job_runs_deployment_id", "job_runs", ["deployment_id"])
 
 
 def _serial() -> "sa.types.TypeEngine[int]":

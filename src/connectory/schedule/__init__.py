@@ -1,0 +1,1 @@
+"""Job applications: when their schedules fire, and their runs."""
