@@ -206,6 +206,7 @@ class _Subscription:
         self._settled_meanwhile: set[int] = set()
         self._fetch_task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
 
     def take(self, message: Message) -> None:
         """Take a message that was just published; where there are many, it is read later."""
@@ -284,6 +285,9 @@ class _Subscription:
         except asyncio.CancelledError:
             self.known.discard(message.id)
             raise
+        except Exception:
+            log.exception("a delivery failed")
+            answer = Answer(status=0, text="a fault of the server", seconds=0.0)
         attempt = Attempt(
             at=began,
             status=answer.status,
@@ -332,10 +336,12 @@ class _Subscription:
 
     def _wake_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        if self._timer is None or self._timer.when() > loop.time() + seconds:
+        at = loop.time() + seconds
+        if self._timer is None or self._wakes_at > at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_later(seconds, self._woken)
+            # Not asked of the timer: uvloop's for no time at all cannot tell.
+            self._timer, self._wakes_at = loop.call_later(seconds, self._woken), at
 
     def _woken(self) -> None:
         self._timer, self.more = None, True

@@ -197,10 +197,10 @@ class Writer:
         published: Sequence[Published],
         answers: Sequence[list[int] | None],
     ) -> None:
-        self._written(batch)
         for each, answer in zip(published, answers, strict=True):
             if not each.done.done():
                 each.done.set_result(answer)
+        self._written(batch)
 
 
 def _refuse(published: Sequence[Published], error: Exception) -> None:
