@@ -17,6 +17,7 @@ from connectory.contract.deployments import (
 )
 from connectory.contract.errors import ApiErrors
 from connectory.deployments.configuration import Configured, Given, Values, configured
+from connectory.specification.shape import ExponentialBackoff, Immediate
 
 SERVICE = {
     "applicationName": "shop",
@@ -329,3 +330,60 @@ def test_either_all_is_good_or_faults_are_told(standard: Any, secured: Any) -> N
         assert found[each["key"]] == each["value"]
     for each in secured:
         assert found[each["key"]] == (f"sealed {each['value']}" if each["value"] else "")
+
+
+EVENT = {
+    "applicationName": "mails",
+    "applicationType": "event",
+    "standardConfiguration": [],
+    "securedConfiguration": [],
+}
+BACKOFF = {"strategy": "exponential-backoff", "minBackoffSeconds": 2, "maxBackoffSeconds": 20}
+
+
+def with_policy(policy: dict[str, Any], name: str = "mails") -> list[Any]:
+    return [{"applicationName": name, "retryPolicy": policy}]
+
+
+def test_a_retry_policy_of_an_event_is_kept() -> None:
+    first = matched(with_policy(BACKOFF | {"maxAttempts": 7}), declared=(EVENT,))
+    policy = first.applications["mails"].retry_policy
+    assert policy == ExponentialBackoff(
+        min_backoff_seconds=2, max_backoff_seconds=20, max_attempts=7
+    )
+    assert matched([], declared=(EVENT,), kept=first).applications["mails"].retry_policy == policy
+    at_once = matched(with_policy({"strategy": "immediate"}), declared=(EVENT,), kept=first)
+    assert at_once.applications["mails"].retry_policy == Immediate()
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ({"strategy": "never"}, "Invalid value 'never'"),
+        ({"strategy": "exponential-backoff"}, "missing required field `minBackoffSeconds`"),
+        (BACKOFF | {"minBackoffSeconds": 0}, "Expected `int` >= 1"),
+        (BACKOFF | {"maxBackoffSeconds": 601}, "Expected `int` <= 600"),
+        (BACKOFF | {"maxAttempts": 4}, "Expected `int` >= 5"),
+        (
+            BACKOFF | {"minBackoffSeconds": 21},
+            "minBackoffSeconds must be less than or equal to maxBackoffSeconds",
+        ),
+        ({"strategy": "immediate", "maxAttempts": 5}, "unknown field `maxAttempts`"),
+    ],
+)
+def test_a_retry_policy_that_connect_yaml_could_not_have_is_refused(
+    policy: dict[str, Any], said: str
+) -> None:
+    ((code, message),) = faults(with_policy(policy), declared=(EVENT,))
+    assert code == "DeploymentInvalidRetryPolicy"
+    assert message.startswith("The retry policy of application 'mails' is not valid: ")
+    assert said in message
+
+
+def test_only_events_have_a_retry_policy() -> None:
+    assert faults(with_policy(BACKOFF, "night"), declared=(JOB,)) == [
+        (
+            "DeploymentRetryPolicyOverrideNotAllowed",
+            "Application 'night' cannot have a retry policy: it is no event application",
+        )
+    ]
