@@ -26,6 +26,7 @@ from bench import (
     reads,
     report,
     rivals,
+    scheduling,
     searches,
 )
 from bench.report import Section
@@ -103,7 +104,9 @@ def measure_the_rest(folder: Path) -> list[Section]:
     _say("deploys, cold starts and idle services")
     deployed = deploys.measure(folder)
     _say("messages")
-    return [published, deployed, messaging.measure(folder), passed]
+    messages = messaging.measure(folder)
+    _say("jobs")
+    return [published, deployed, messages, scheduling.measure(folder / "jobs"), passed]
 
 
 class Catalogue:
