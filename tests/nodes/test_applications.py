@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from tests.deployments.traces import children_of, command_of
 from tests.messages.listeners import Listening, listener
 from tests.nodes.conftest import wait_until
 from tests.nodes.hosts import Host, Hosts, hosts
+from tests.schedule.working import Working, workers
 
 #: How soon what one node deployed is hosted by another that has built it before, on a machine that
 #: has much else to do; how soon where it is to be built.
@@ -146,6 +148,27 @@ def test_messages_go_on_after_the_death_of_the_node_that_delivered_them(a: Host,
     wait_until(lambda: acknowledged(other) > 0, left)
     assert {listening.settled(id_)["state"] for id_ in sent} == {"acknowledged"}
     other.shop.delete(deployed["id"])
+
+
+@pytest.mark.long
+def test_jobs_go_on_after_the_death_of_a_node(a: Host, b: Host) -> None:
+    """So many that each of the nodes looks after some; each runs every second."""
+    names = [f"job-{number}" for number in range(6)]
+    connector = a.shop.published(workers(dict.fromkeys(names, "@every 1s")), name="jobs")
+    deployed = a.shop.deployed(connector)
+    wait_until(lambda: hosted(a) == hosted(b) == len(names), BUILT_SECONDS)
+    working = Working(b.shop, deployed)
+    for name in names:
+        working.until(name, lambda runs: sum(each["state"] == "succeeded" for each in runs) > 1)
+    a.server.kill()
+    killed_at = datetime.now(UTC).isoformat()
+
+    def went_on(name: str) -> bool:
+        runs = working.runs(name)["data"]
+        return any(each["state"] == "succeeded" and each["startedAt"] > killed_at for each in runs)
+
+    wait_until(lambda: all(map(went_on, names)), TAKEN_OVER_SECONDS)
+    b.shop.delete(deployed["id"])
 
 
 @pytest.mark.long
