@@ -144,6 +144,24 @@ def test_what_a_project_may_not_see_takes_as_long_as_what_is_not_there(
         its_owner = administration.create_client("other", "manage_project")
     installation.import_lines([*lines, *(connector(f"c{number}") for number in range(200))])
 
+    async def ratio(node: Node, token: str, names: tuple[str, str]) -> float:
+        """How much longer the first takes than the second."""
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        asked = []
+        for turn in range(30):
+            await node.catch_up()
+            statements.count()
+            # One after the other, in either order: what else there is takes as long of both.
+            for name in (names if turn % 2 else names[::-1]) * 5:
+                began = time.perf_counter()
+                assert await node.get(token, f"/connectors/{name}") == 404
+                seconds[name].append(time.perf_counter() - began)
+            asked.append(statements.count())
+        # A machine that is slow enough makes the feed old, and the token is asked for.
+        assert min(asked) == 0, "neither is looked for in the database"
+        theirs, nobodys = seconds.values()
+        return statistics.median(one / other for one, other in zip(theirs, nobodys, strict=True))
+
     async def scenario() -> None:
         node = Node(database, Clock())
         token, of_its_owner = await node.token(client), await node.token(its_owner)
@@ -151,23 +169,12 @@ def test_what_a_project_may_not_see_takes_as_long_as_what_is_not_there(
         assert await node.get(token) == 200
         for names in (("key=secret-one", "key=absent-one"), (hidden, unknown)):
             assert await node.get(of_its_owner, f"/connectors/{names[0]}") == 200, "so it is known"
-            seconds: dict[str, list[float]] = {name: [] for name in names}
-            asked = []
-            for _ in range(30):
-                await node.catch_up()
-                statements.count()
-                for name in names * 5:
-                    began = time.perf_counter()
-                    assert await node.get(token, f"/connectors/{name}") == 404
-                    seconds[name].append(time.perf_counter() - began)
-                asked.append(statements.count())
-            # A machine that is slow enough makes the feed old, and the token is asked for.
-            assert min(asked) == 0, "neither is looked for in the database"
-            # One after the other: what else the machine does takes as long of both.
-            theirs, nobodys = seconds.values()
-            ratios = [one / other for one, other in zip(theirs, nobodys, strict=True)]
-            # What a network adds to either is a hundred times as much and more.
-            assert abs(statistics.median(ratios) - 1) < 0.1
+            # What a network adds to either is a hundred times as much and more. A difference that
+            # is theirs is there each time; one of what else the machine does is not.
+            found: list[float] = []
+            while not found or abs(found[-1] - 1) >= 0.1:
+                assert len(found) < 5, found
+                found.append(await ratio(node, token, names))
 
     asyncio.run(scenario())
 
