@@ -135,27 +135,37 @@ def test_without_a_bound_of_attempts_a_message_dies_after_seven_days() -> None:
     assert came.expires_at == now + KEEPING.dead
 
 
-@given(st.lists(st.booleans(), max_size=300))
-def test_a_window_never_closes_and_never_opens_too_far(answers: list[bool]) -> None:
+@given(st.lists(st.sampled_from(["acknowledged", "refused", "unanswered"]), max_size=300))
+def test_a_window_never_closes_and_never_opens_too_far(answers: list[str]) -> None:
     window = Window()
-    for acknowledged in answers:
-        if acknowledged:
+    for answer in answers:
+        if answer == "acknowledged":
             window.acknowledged()
         else:
-            assert 0 <= window.refused() <= Window.LAST_PAUSE
+            assert 0 <= window.refused(answered=answer == "refused") <= Window.LAST_PAUSE
         assert 1 <= window.size <= Window.MOST
 
 
-def test_a_window_doubles_while_all_is_well_and_pauses_longer_while_nothing_is() -> None:
+def test_a_window_doubles_while_all_is_well_and_pauses_longer_while_nothing_is_answered() -> None:
     window = Window()
     for _ in range(2):
         before = window.size
         for _ in range(int(before)):
             window.acknowledged()
         assert window.size == 2 * before
-    pauses = [window.refused() for _ in range(60)]
+    pauses = [window.refused(answered=False) for _ in range(60)]
     assert pauses[0] == 0
     assert pauses == sorted(pauses)
     assert pauses[-1] == Window.LAST_PAUSE
+    assert window.size == 1
     window.acknowledged()
-    assert window.refused() == 0
+    assert window.refused(answered=False) == 0
+
+
+def test_an_application_that_answers_and_refuses_is_not_held_up() -> None:
+    """A thousand messages that nobody takes must not hold those behind them up for hours."""
+    window = Window()
+    pauses = [window.refused(answered=True) for _ in range(1_000)]
+    assert max(pauses) == Window.FIRST_PAUSE
+    assert window.size == Window.FIRST
+    assert sum(pauses) / window.size < 30

@@ -183,7 +183,7 @@ def redeploy(url: str, path: str, headers: dict[str, str]) -> None:
 
 def until_settled(url: str, path: str, headers: dict[str, str]) -> None:
     """Wait until no message waits."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
         while True:
             query = {"state": "waiting", "limit": 1}

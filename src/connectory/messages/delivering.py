@@ -297,7 +297,7 @@ class _Subscription:
         ended = outcome(
             message, attempt, topic.retry_policy, deliveries.clock(), deliveries.keeping
         )
-        self._heed(attempt.status in ACKNOWLEDGING)
+        self._heed(attempt.status)
         counted = deliveries.counted
         if attempt.status in ACKNOWLEDGING:
             counted.acknowledged += 1
@@ -319,11 +319,11 @@ class _Subscription:
         )
         return await post(self._deliveries.gateway, asked)
 
-    def _heed(self, acknowledged: bool) -> None:  # noqa: FBT001 - what the answer was
-        if acknowledged:
+    def _heed(self, status: int) -> None:
+        if status in ACKNOWLEDGING:
             self._window.acknowledged()
             return
-        pause = self._window.refused()
+        pause = self._window.refused(answered=status > 0)
         if pause:
             loop = asyncio.get_running_loop()
             self._paused_until = max(self._paused_until, loop.time() + pause)

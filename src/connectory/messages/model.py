@@ -219,9 +219,10 @@ def envelope(message: Message, topic: Topic) -> bytes:
 class Window:
     """How many deliveries to one application are under way at once: what its answers allow.
 
-    It begins with few, doubles while everything is acknowledged, and halves when something is not;
-    while nothing is acknowledged at all, there are longer and longer pauses. (Pub/Sub calls it slow
-    start and push backoff.)
+    It begins with few, doubles while everything is acknowledged, and halves when something is not.
+    While nothing is answered at all, there are longer and longer pauses; one that answers, and
+    refuses message after message, gets a short one, so that those it would take are not held up.
+    (Pub/Sub calls it slow start and push backoff.)
     """
 
     FIRST, MOST = 4, 256
@@ -230,17 +231,19 @@ class Window:
     def __init__(self) -> None:
         self.size = float(self.FIRST)
         self._refusals = 0
+        self._unanswered = 0
 
     def acknowledged(self) -> None:
         """A delivery was acknowledged."""
-        self._refusals = 0
+        self._refusals = self._unanswered = 0
         self.size = min(self.size + 1, self.MOST)
 
-    def refused(self) -> float:
+    def refused(self, *, answered: bool) -> float:
         """A delivery was not; the seconds for which there is to be none."""
         self._refusals += 1
-        self.size = max(self.size / 2, 1.0)
+        self._unanswered = 0 if answered else self._unanswered + 1
+        self.size = max(self.size / 2, self.FIRST if answered else 1.0)
         if self._refusals <= self.FIRST:
             return 0.0  # it may be these messages that are amiss
-        doublings = min((self._refusals - self.FIRST) // self.FIRST, 16)
+        doublings = min(self._unanswered // self.FIRST, 16)
         return float(min(self.FIRST_PAUSE * 2**doublings, self.LAST_PAUSE))
