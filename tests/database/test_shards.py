@@ -22,7 +22,7 @@ from tests.database.conftest import NewInstallation, opened
 from tests.harness import Installation
 
 ALL = frozenset(range(SHARDS))
-TURN = 0.1
+TURN = 0.25
 #: How soon shards of the dead are another's, where turns are as they are in a server.
 TAKEN_SECONDS = 2.0
 

@@ -28,7 +28,7 @@ def test_a_shard_with_a_run_under_way_stays_where_it_is(
         opened = [open_database(url, tmp_path) for _ in range(2)]
         for database in opened:
             stack.callback(database.close)
-        first, second = (Shards(database, turn=0.02) for database in opened)
+        first, second = (Shards(database, turn=0.25) for database in opened)
         first.join(busy=deliveries.__contains__)
         first.join(busy=runs.__contains__, bound=True)
         stack.enter_context(being_served(opened[0], tmp_path))
