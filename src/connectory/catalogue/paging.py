@@ -5,6 +5,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from connectory.catalogue.model import SORT_EXPECTED, SORT_PATTERN
+from connectory.contract.errors import InvalidQueryParam
+
+#: What a number of 64 bits has at least.
+_DIGITS = 18
 
 
 class Paging(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -21,3 +25,19 @@ class Paging(Struct, frozen=True, kw_only=True, rename="camel"):
             " `createdAt` or `lastModifiedAt`, alone or followed by `asc` or `desc`."
         ),
     ] = ()
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is the number of a row, in decimal digits."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
+
+
+def before_of(token: str) -> int | None:
+    """The id that a page's entries come before, by the `next` of the page before; none for "".
+
+    Raises:
+        InvalidQueryParam: it is no such token.
+    """
+    if token and not is_number(token):
+        raise InvalidQueryParam("pageToken: it is not `next` of a page")
+    return int(token) if token else None

@@ -4,7 +4,7 @@ Source: RAML `api.raml` under `/{projectKey}/deployments`. A create and an updat
 delete 202: what they ask for happens in the background.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -140,16 +140,10 @@ _OF_UPDATE = (
 _PROJECT = {"projectKey": ProjectKey}
 
 
-def own(request: Request) -> Grant:
-    """The grant of a request about the Project that its path names.
-
-    Raises:
-        AuthorizationError: the token is on another Project.
-    """
-    grant = request.allowed
-    if request.path["projectKey"] != grant.project_key:
-        raise errors.AuthorizationError
-    return grant
+def name_of(path: Mapping[str, str]) -> Name:
+    """The Deployment that a path names, by its id or its key."""
+    id_ = path.get("id")
+    return Name(key=path["key"]) if id_ is None else Name(id=id_.lower())
 
 
 def finding(deployments: Deployments) -> Find:
@@ -158,9 +152,7 @@ def finding(deployments: Deployments) -> Find:
     async def find(path: Mapping[str, str], grant: Grant) -> Found:
         if path["projectKey"] != grant.project_key:
             raise errors.AuthorizationError
-        id_ = path.get("id")
-        name = Name(id=id_.lower()) if id_ is not None else Name(key=path["key"])
-        found = await deployments.get(name, grant.project)
+        found = await deployments.get(name_of(path), grant.project)
         return Found(
             deployment_id=found.id, applications={each.name for each in found.applications}
         )
@@ -172,15 +164,15 @@ def endpoints(deployments: Deployments) -> list[Endpoint]:
     """The endpoints of this slice."""
     return [
         *_of_all(deployments),
-        *_of_one(deployments, "{id}", {"id": Id}, "ID", lambda path: Name(id=path["id"].lower())),
-        *_of_one(deployments, "key={key}", {"key": Key}, "Key", lambda path: Name(key=path["key"])),
+        *_of_one(deployments, "{id}", {"id": Id}, "ID"),
+        *_of_one(deployments, "key={key}", {"key": Key}, "Key"),
     ]
 
 
 def _of_all(deployments: Deployments) -> list[Endpoint]:
     async def create(request: Request) -> Response:
         draft: DeploymentDraft = request.body
-        return of_json(shown(await deployments.create(draft, own(request))), 201)
+        return of_json(shown(await deployments.create(draft, request.own)), 201)
 
     async def query(request: Request) -> Response:
         parameters: DeploymentQuery = request.query
@@ -192,7 +184,7 @@ def _of_all(deployments: Deployments) -> list[Endpoint]:
             offset=parameters.offset,
             limit=parameters.limit,
         )
-        total, found = await deployments.query(query, own(request).project)
+        total, found = await deployments.query(query, request.own.project)
         return of_json(
             DeploymentPagedQueryResponse(
                 offset=query.offset,
@@ -243,26 +235,25 @@ def _of_one(
     place: str,
     parameters: Mapping[str, Any],
     by: str,
-    name: Callable[[Any], Name],
 ) -> list[Endpoint]:
     async def get(request: Request) -> Response:
-        project = own(request).project
-        return of_json(shown(await deployments.get(name(request.path), project)))
+        project = request.own.project
+        return of_json(shown(await deployments.get(name_of(request.path), project)))
 
     async def update(request: Request) -> Response:
         body: DeploymentUpdate = request.body
-        grant = own(request)
-        return of_json(shown(await deployments.update(name(request.path), body, grant)), 201)
+        grant = request.own
+        return of_json(shown(await deployments.update(name_of(request.path), body, grant)), 201)
 
     async def delete(request: Request) -> Response:
         parameters: DeploymentDeletion = request.query
         gone = await deployments.delete(
-            name(request.path), own(request), skip_scripts=parameters.skip_scripts
+            name_of(request.path), request.own, skip_scripts=parameters.skip_scripts
         )
         return of_json(shown(gone), 202)
 
     async def follow(request: Request) -> Response:
-        return await events.stream(deployments, name(request.path), own(request).project)
+        return await events.stream(deployments, name_of(request.path), request.own.project)
 
     common: dict[str, Any] = {
         "path": f"/{{projectKey}}/deployments/{place}",

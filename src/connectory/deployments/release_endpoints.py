@@ -1,6 +1,6 @@
 """The endpoints of a Deployment's releases: an addition to the published contract."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -9,9 +9,8 @@ from connectory.contract import errors
 from connectory.contract.releases import DeploymentReleasePagedQueryResponse
 from connectory.contract.scalars import Id, Key, ProjectKey
 from connectory.contract.scopes import VIEW_DEPLOYMENTS
-from connectory.deployments.endpoints import own
+from connectory.deployments.endpoints import name_of
 from connectory.deployments.releases import Releases
-from connectory.deployments.service import Name
 from connectory.http.answers import Response, of_json
 from connectory.http.table import Endpoint, Request
 
@@ -76,8 +75,8 @@ _EXAMPLE = {
 def endpoints(releases: Releases) -> list[Endpoint]:
     """The endpoints of the releases."""
     return [
-        _of_one(releases, "{id}", {"id": Id}, "ID", lambda path: Name(id=path["id"].lower())),
-        _of_one(releases, "key={key}", {"key": Key}, "Key", lambda path: Name(key=path["key"])),
+        _of_one(releases, "{id}", {"id": Id}, "ID"),
+        _of_one(releases, "key={key}", {"key": Key}, "Key"),
     ]
 
 
@@ -86,13 +85,12 @@ def _of_one(
     place: str,
     parameters: Mapping[str, Any],
     by: str,
-    name: Callable[[Any], Name],
 ) -> Endpoint:
     async def query(request: Request) -> Response:
         wanted: ReleaseQuery = request.query
-        project = own(request).project
+        project = request.own.project
         page = await releases.page(
-            name(request.path), project, offset=wanted.offset, limit=wanted.limit
+            name_of(request.path), project, offset=wanted.offset, limit=wanted.limit
         )
         return of_json(page)
 

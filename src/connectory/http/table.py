@@ -13,7 +13,13 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from connectory.contract.errors import ApiError, InvalidPathParam, MethodNotAllowed, NoSuchPath
+from connectory.contract.errors import (
+    ApiError,
+    AuthorizationError,
+    InvalidPathParam,
+    MethodNotAllowed,
+    NoSuchPath,
+)
 from connectory.contract.scopes import Permission
 from connectory.http import proxies
 from connectory.http.access import Grant, OperatorGrant
@@ -48,6 +54,18 @@ class Request:
         if not isinstance(self.grant, Grant):
             raise TypeError(f"{self.endpoint.path} does not take the token of a Project")
         return self.grant
+
+    @property
+    def own(self) -> Grant:
+        """The grant of a request about the Project that its path names.
+
+        Raises:
+            AuthorizationError: the token is on another Project.
+        """
+        grant = self.allowed
+        if self.path["projectKey"] != grant.project_key:
+            raise AuthorizationError
+        return grant
 
     @property
     def operator(self) -> OperatorGrant:

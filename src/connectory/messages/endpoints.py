@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from connectory.catalogue.paging import before_of, is_number
 from connectory.contract import errors
 from connectory.contract.messages import (
     DeadLetterUpdate,
@@ -20,9 +21,9 @@ from connectory.contract.messages import (
 )
 from connectory.contract.scalars import ApplicationName, Id, Key, ProjectKey
 from connectory.contract.scopes import MANAGE_DEPLOYMENTS, VIEW_DEPLOYMENTS
-from connectory.deployments.endpoints import own
+from connectory.deployments.endpoints import name_of
 from connectory.deployments.model import Deployment
-from connectory.deployments.service import Deployments, Name
+from connectory.deployments.service import Deployments
 from connectory.http.access import Grant
 from connectory.http.answers import Response, of_json
 from connectory.http.requestlog import correlation_id
@@ -88,9 +89,7 @@ def endpoints(messages: Messages, deployments: Deployments) -> list[Endpoint]:
 
 def _publish(messages: Messages) -> Endpoint:
     async def publish(request: Request) -> Response:
-        grant, name = request.allowed, request.path["topic"]
-        if request.path["projectKey"] != grant.project_key:
-            raise errors.AuthorizationError
+        grant, name = request.own, request.path["topic"]
         topic = await messages.topic(grant.project, name)
         found = None
         if topic is not None:
@@ -128,10 +127,8 @@ def _of_one(
     by: str,
 ) -> list[Endpoint]:
     async def found(request: Request) -> tuple[Deployment, Grant]:
-        grant = own(request)
-        id_ = request.path.get("id")
-        name = Name(key=request.path["key"]) if id_ is None else Name(id=id_.lower())
-        return await deployments.get(name, grant.project), grant
+        grant = request.own
+        return await deployments.get(name_of(request.path), grant.project), grant
 
     async def query(request: Request) -> Response:
         deployment, _ = await found(request)
@@ -237,14 +234,11 @@ def _of_one(
 async def _page(
     messages: Messages, deployment: Deployment, wanted: MessageQuery
 ) -> EventMessagePagedQueryResponse:
-    token = wanted.page_token
-    if token and not (token.isascii() and token.isdigit() and len(token) <= 18):  # noqa: PLR2004
-        raise errors.InvalidQueryParam("pageToken: it is not `next` of a page")
     found = await messages.list(
         deployment,
         state=wanted.state,
         application=wanted.application_name or None,
-        before=int(token) if token else None,
+        before=before_of(wanted.page_token),
         limit=wanted.limit + 1,
     )
     page = found[: wanted.limit]
@@ -255,7 +249,7 @@ async def _page(
 
 
 def _number(id_: str) -> int:
-    if not (id_.isascii() and id_.isdigit() and len(id_) <= 18):  # noqa: PLR2004 - 64 bits
+    if not is_number(id_):
         raise errors.InvalidJsonInput(f"ids: '{id_[:40]}' is no id of a message")
     return int(id_)
 

@@ -184,12 +184,6 @@ def due(connection: Connection, application_id: str, now: int, limit: int) -> li
     return [_message(row) for row in connection.execute(query)]
 
 
-def next_due(connection: Connection, application_id: str) -> int | None:
-    """When the next message to an application is due; none where none waits."""
-    query = select(func.min(table.c.due_at)).where(table.c.application_id == application_id)
-    return connection.execute(query).scalar_one_or_none()
-
-
 def find(connection: Connection, deployment_id: str, id_: int) -> Message | None:
     """A message of a Deployment."""
     query = select(table).where(table.c.id == id_, table.c.deployment_id == deployment_id)

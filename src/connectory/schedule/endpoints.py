@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct
 
+from connectory.catalogue.paging import before_of
 from connectory.contract import errors
 from connectory.contract.jobs import Job, JobQueryResponse, JobRun, JobRunPagedQueryResponse
 from connectory.contract.scalars import ApplicationName, Id, Key, ProjectKey
 from connectory.contract.scopes import MANAGE_DEPLOYMENTS, VIEW_DEPLOYMENTS
-from connectory.deployments.endpoints import own
+from connectory.deployments.endpoints import name_of
 from connectory.deployments.model import Deployment
-from connectory.deployments.service import Deployments, Name
+from connectory.deployments.service import Deployments
 from connectory.http.answers import Response, of_json
 from connectory.http.requestlog import correlation_id
 from connectory.http.table import Endpoint, Request
@@ -66,9 +67,7 @@ def _of_one(
     jobs: Jobs, deployments: Deployments, place: str, parameter: tuple[str, Any], by: str
 ) -> list[Endpoint]:
     async def found(request: Request) -> Deployment:
-        id_ = request.path.get("id")
-        name = Name(key=request.path["key"]) if id_ is None else Name(id=id_.lower())
-        return await deployments.get(name, own(request).project)
+        return await deployments.get(name_of(request.path), request.own.project)
 
     async def query(request: Request) -> Response:
         listed = await jobs.list(await found(request))
@@ -170,10 +169,7 @@ def _of_one(
 async def _page(
     jobs: Jobs, deployment: Deployment, name: str, wanted: RunQuery
 ) -> JobRunPagedQueryResponse:
-    token = wanted.page_token
-    if token and not (token.isascii() and token.isdigit() and len(token) <= 18):  # noqa: PLR2004
-        raise errors.InvalidQueryParam("pageToken: it is not `next` of a page")
-    before = int(token) if token else None
+    before = before_of(wanted.page_token)
     found = await jobs.runs(deployment, name, before=before, limit=wanted.limit + 1)
     page = found[: wanted.limit]
     return JobRunPagedQueryResponse(

@@ -72,11 +72,11 @@ def endpoints(webhooks: Webhooks) -> list[Endpoint]:
 def _of_all(webhooks: Webhooks) -> list[Endpoint]:
     async def create(request: Request) -> Response:
         draft: WebhookDraft = request.body
-        made, secret = await webhooks.create(draft, _own(request))
+        made, secret = await webhooks.create(draft, request.own)
         return of_json(shown(made, secret), 201)
 
     async def query(request: Request) -> Response:
-        found = await webhooks.query(_own(request))
+        found = await webhooks.query(request.own)
         return of_json(WebhookQueryResponse(results=tuple(map(shown, found))))
 
     return [
@@ -107,11 +107,11 @@ def _of_all(webhooks: Webhooks) -> list[Endpoint]:
 
 def _of_one(webhooks: Webhooks) -> list[Endpoint]:
     async def get(request: Request) -> Response:
-        grant = _own(request)
+        grant = request.own
         return of_json(shown(await webhooks.get(_id(request, "id"), grant)))
 
     async def delete(request: Request) -> Response:
-        grant = _own(request)
+        grant = request.own
         return of_json(shown(await webhooks.delete(_id(request, "id"), grant)))
 
     common: dict[str, Any] = {
@@ -135,11 +135,11 @@ def _of_one(webhooks: Webhooks) -> list[Endpoint]:
 
 def _of_deliveries(webhooks: Webhooks) -> list[Endpoint]:
     async def query(request: Request) -> Response:
-        grant = _own(request)
+        grant = request.own
         return of_json(await _page(webhooks, _id(request, "id"), grant, request.query))
 
     async def retry(request: Request) -> Response:
-        grant = _own(request)
+        grant = request.own
         id_, delivery_id = _id(request, "id"), _id(request, "deliveryId")
         return of_json(_shown(await webhooks.retry(id_, delivery_id, grant)))
 
@@ -199,15 +199,3 @@ def _shown(delivery: Delivery) -> WebhookDelivery:
 
 def _id(request: Request, name: str) -> str:
     return request.path[name].lower()
-
-
-def _own(request: Request) -> Grant:
-    """The grant of a request about the Project that its path names.
-
-    Raises:
-        AuthorizationError: the token is on another Project.
-    """
-    grant = request.allowed
-    if request.path["projectKey"] != grant.project_key:
-        raise errors.AuthorizationError
-    return grant
