@@ -41,6 +41,7 @@ from connectory.http.table import Endpoint
 from connectory.identity import endpoints as identity_endpoints
 from connectory.identity.service import Identity
 from connectory.kernel.clock import Clock
+from connectory.kernel.drain import Drain
 from connectory.logs.endpoints import log_endpoints
 from connectory.logs.service import Bounds as LogBounds
 from connectory.logs.service import Logs
@@ -242,20 +243,20 @@ async def serve(
 ) -> None:
     """Serve a node's endpoints until `stop` is set; then finish what was accepted."""
     settings = node.settings
-    stopped = asyncio.Event()
+    stopped, drain = asyncio.Event(), Drain(settings.drain_seconds)
     async with (
         node.follower.following(),
-        node.running.running(settings.drain_seconds, built_here=node.following.built_here),
+        node.running.running(drain.left, built_here=node.following.built_here),
         node.following.following(),
         _sharing(node),
-        node.messages.delivering(settings.drain_seconds),
-        node.jobs.running(settings.drain_seconds),
-        node.webhooks.sending(settings.drain_seconds),
-        node.worker.working(settings.drain_seconds),
+        node.messages.delivering(drain.left),
+        node.jobs.running(drain.left),
+        node.webhooks.sending(drain.left),
+        node.worker.working(drain.left),
     ):
         background = (
             asyncio.create_task(node.identity.sweep_forever(), name="sweep"),
-            asyncio.create_task(_drain(node, stop, stopped), name="drain"),
+            asyncio.create_task(_drain(node, drain, stop, stopped), name="drain"),
         )
         try:
             await server.serve(
@@ -283,13 +284,19 @@ async def _sharing(node: Node) -> AsyncIterator[None]:
         yield
 
 
-async def _drain(node: Node, stop: asyncio.Event, stopped: asyncio.Event) -> None:
-    """On a stop, say no to load balancers first, and stop to accept after that."""
+async def _drain(node: Node, drain: Drain, stop: asyncio.Event, stopped: asyncio.Event) -> None:
+    """On a stop, say no to load balancers first, and have everything take nothing new after that.
+
+    From then on all that is under way has the same seconds, side by side.
+    """
     await stop.wait()
     node.readiness.draining = True
     node.worker.retire()
     log.info("stopping: requests that were accepted are finished")
     await asyncio.sleep(node.settings.shutdown_delay)
+    drain.begin()
+    for each in (node.messages, node.jobs, node.webhooks, node.running.gateway):
+        each.retire()
     node.stopping.set()
     stopped.set()
 

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: How often disk is freed of what was built and is not used.
 _SWEEP_SECONDS = 600.0
+#: How long applications have at least to end by themselves, when a server stops.
+_GRACE_SECONDS = 2.0
 
 
 class _Building(Struct, frozen=True):
@@ -61,11 +63,12 @@ class Running(Struct, frozen=True, kw_only=True):
 
     @contextlib.asynccontextmanager
     async def running(
-        self, drain_seconds: float, *, built_here: Callable[[], set[str]]
+        self, left: Callable[[], float], *, built_here: Callable[[], set[str]]
     ) -> AsyncIterator[None]:
         """Take over what was deployed, and serve it while the block runs.
 
-        `built_here` gives the artifacts in use that no release names.
+        `left` tells at its end for how many seconds calls may go on; `built_here` gives the
+        artifacts in use that no release names.
 
         Raises:
             OSError: nothing can listen on the gateway's address.
@@ -90,8 +93,8 @@ class Running(Struct, frozen=True, kw_only=True):
                 sweeping.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await sweeping
-                await self.gateway.close(drain_seconds)
-                await self.runtime.close(drain_seconds)
+                await self.gateway.close(left())
+                await self.runtime.close(max(left(), _GRACE_SECONDS))
                 await asyncio.to_thread(self.containment.close)
 
     def built(self, deployment_id: str, application: str, line: str) -> None:

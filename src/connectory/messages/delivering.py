@@ -89,11 +89,17 @@ class Deliveries:
         self._loop = asyncio.get_running_loop()
         self._looking = asyncio.get_running_loop().create_task(self._look_forever(), name="topics")
 
-    async def stop(self, seconds: float) -> None:
-        """Begin no delivery any more, and wait for those under way, so many seconds at most."""
+    def retire(self) -> None:
+        """Begin no delivery any more; `stop` is to follow."""
         self.stopping = True
         if self._looking is not None:
             self._looking.cancel()
+        for each in self._of.values():
+            each.leave()
+
+    async def stop(self, seconds: float) -> None:
+        """Begin no delivery any more, and wait for those under way, so many seconds at most."""
+        self.retire()
         tasks = [task for each in self._of.values() for task in each.tasks]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)

@@ -5,7 +5,7 @@ import base64
 import binascii
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -72,8 +72,11 @@ class Messages:
         self.counts = Counts(waiting=0, dead=0)
 
     @contextlib.asynccontextmanager
-    async def delivering(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Accept and deliver messages while the block runs."""
+    async def delivering(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Accept and deliver messages while the block runs.
+
+        `left` tells at its end for how many seconds deliveries may go on.
+        """
         with self.deliveries.writer.writing():
             self.deliveries.start()
             sweeping = asyncio.create_task(self._sweep_forever(), name="messages")
@@ -83,7 +86,11 @@ class Messages:
                 sweeping.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await sweeping
-                await self.deliveries.stop(drain_seconds)
+                await self.deliveries.stop(left())
+
+    def retire(self) -> None:
+        """Begin no delivery any more; messages are still accepted."""
+        self.deliveries.retire()
 
     # Topics
 

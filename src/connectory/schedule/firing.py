@@ -20,6 +20,7 @@ from connectory.gateway.posting import Answer, Post, post
 from connectory.gateway.server import Gateway
 from connectory.kernel import ids
 from connectory.kernel.clock import SECOND, Clock, to_rfc3339
+from connectory.kernel.drain import Drain
 from connectory.runtime.model import StartFailed
 from connectory.schedule import store
 from connectory.schedule.model import PUT_BACK, Begun, Due, Ended, Job, ended, stopped
@@ -101,16 +102,22 @@ class Firing:
             create(self._write_forever(), name="runs"),
         ]
 
-    async def stop(self, seconds: float) -> None:
-        """Begin no run any more, and wait for those under way, so many seconds at most."""
-        looking, writing = self._background
+    def retire(self) -> None:
+        """Begin no run any more; `stop` is to follow."""
         # What is being begun is begun: nobody would call it any more, and its time is over.
         self._stopping = True
         self.look()
-        await asyncio.wait({looking}, timeout=min(seconds, _LAST_SECONDS))
+
+    async def stop(self, seconds: float) -> None:
+        """Begin no run any more, and wait for those under way, so many seconds at most."""
+        drain = Drain(seconds)
+        drain.begin()
+        looking, writing = self._background
+        self.retire()
+        await asyncio.wait({looking}, timeout=min(drain.left(), _LAST_SECONDS))
         looking.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+            await asyncio.wait(self._tasks, timeout=drain.left())
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -51,8 +51,8 @@ class Jobs:
         shards.join(busy=self.firing.busy, bound=True)
 
     @contextlib.asynccontextmanager
-    async def running(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Run jobs while the block runs."""
+    async def running(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Run jobs while the block runs; `left` tells at its end for how long runs may go on."""
         self.firing.start()
         sweeping = asyncio.create_task(self._sweep_forever(), name="old runs")
         try:
@@ -61,7 +61,11 @@ class Jobs:
             sweeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeping
-            await self.firing.stop(drain_seconds)
+            await self.firing.stop(left())
+
+    def retire(self) -> None:
+        """Begin no run any more; those that are asked for are still written."""
+        self.firing.retire()
 
     # Deployments
 

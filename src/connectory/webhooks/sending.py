@@ -66,6 +66,7 @@ class Sender:
         self._key_ring = key_ring
         self._private = private
         self._attention = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
         # Threads of its own: a resolver that hangs keeps nothing else waiting.
         self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="webhooks")
         self._under_way: Counter[str] = Counter()
@@ -73,6 +74,11 @@ class Sender:
         # To read the authorities of the web takes a while; who has no webhook need not wait for it.
         self._tls = functools.cache(ssl.create_default_context)
         self.counted = Counted()
+
+    def retire(self) -> None:
+        """Begin no attempt any more."""
+        if self._looking is not None:
+            self._looking.cancel()
 
     def look(self) -> None:
         """Look now: something is due."""
@@ -98,17 +104,17 @@ class Sender:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     @contextlib.asynccontextmanager
-    async def sending(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Send while the block runs; then wait for what is under way, so many seconds at most."""
-        looking = asyncio.create_task(self._look_forever(), name="webhooks")
+    async def sending(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Send while the block runs; then wait for what is under way, as long as `left` tells."""
+        self._looking = asyncio.create_task(self._look_forever(), name="webhooks")
         try:
             yield
         finally:
-            looking.cancel()
+            self.retire()
             with contextlib.suppress(asyncio.CancelledError):
-                await looking
+                await self._looking
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=drain_seconds)
+                await asyncio.wait(self._tasks, timeout=left())
             for task in self._tasks:
                 task.cancel()
             self._threads.shutdown(wait=False, cancel_futures=True)
