@@ -8,8 +8,7 @@ import random
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Connection
@@ -18,12 +17,11 @@ from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.sealed import owner_of
 from connectory.database.secrets import KeyRing, SecretKeysError
 from connectory.kernel.clock import DAY, SECOND, Clock
+from connectory.kernel.threads import DaemonThreads
 from connectory.webhooks import store
 from connectory.webhooks.addresses import Target, WebhookAddressRefused, parse_target, pinned
 from connectory.webhooks.model import JITTER, Attempt, Delivery, Webhook, after, headers
 from connectory.webhooks.posting import Answer, post
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +65,8 @@ class Sender:
         self._private = private
         self._attention = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
-        # Threads of its own: a resolver that hangs keeps nothing else waiting.
-        self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="webhooks")
+        # Of its own: a resolver that hangs keeps nothing else waiting, and no server from its end.
+        self._threads = DaemonThreads(MOST, name="webhooks")
         self._under_way: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         # To read the authorities of the web takes a while; who has no webhook need not wait for it.
@@ -92,16 +90,13 @@ class Sender:
         """
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                return await self._in_thread(
+                return await self._threads.run(
                     functools.partial(pinned, target, private=self._private)
                 )
         except TimeoutError:
             raise WebhookAddressRefused(
                 f"the addresses of {target.host} were not found in {ATTEMPT_SECONDS:g} s"
             ) from None
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     @contextlib.asynccontextmanager
     async def sending(self, left: Callable[[], float]) -> AsyncIterator[None]:
@@ -117,7 +112,6 @@ class Sender:
                 await asyncio.wait(self._tasks, timeout=left())
             for task in self._tasks:
                 task.cancel()
-            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _look_forever(self) -> None:
         told, released, swept_at = "", not self._database.is_sqlite, 0
@@ -231,7 +225,7 @@ class Sender:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 target = parse_target(claimed.webhook.url, private=self._private)
                 addresses = await self.resolved(target)
-                tls = await self._in_thread(self._tls) if target.secure else None
+                tls = await self._threads.run(self._tls) if target.secure else None
                 return await post(target, addresses, claimed.delivery.payload, signed, tls)
         except WebhookAddressRefused as refused:
             return Answer(text=str(refused))
