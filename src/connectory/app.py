@@ -253,11 +253,9 @@ async def serve(
         node.jobs.running(drain.left),
         node.webhooks.sending(drain.left),
         node.worker.working(drain.left),
+        node.identity.sweeping(),
     ):
-        background = (
-            asyncio.create_task(node.identity.sweep_forever(), name="sweep"),
-            asyncio.create_task(_drain(node, drain, stop, stopped), name="drain"),
-        )
+        draining = asyncio.create_task(_drain(node, drain, stop, stopped), name="drain")
         try:
             await server.serve(
                 node.application,
@@ -270,11 +268,9 @@ async def serve(
                 stop=stopped,
             )
         finally:
-            for task in background:
-                task.cancel()
-            for task in background:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            draining.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await draining
 
 
 @contextlib.asynccontextmanager
