@@ -54,6 +54,18 @@ def free_port() -> int:
                 return port
 
 
+def until_refused(host: str, port: int) -> None:
+    """Wait until nobody listens any more."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.02)
+    raise AssertionError("it still accepts connections")
+
+
 @dataclass(frozen=True)
 class Credentials:
     """An API Client as `connectory client create` showed it."""

@@ -245,7 +245,10 @@ class Settings:
         " balancers turn away first.",
     )
     drain_seconds: float = _setting(
-        20.0, _seconds, "How long a stopping server waits for the requests that it accepted."
+        20.0,
+        _seconds,
+        "How long a stopping server waits for what is under way, side by side: requests that it"
+        " accepted, calls of applications, deliveries, runs of jobs, webhooks and steps of work.",
     )
     access_log: AccessLog = _setting(
         "writes",

@@ -5,7 +5,7 @@ import contextlib
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import httpx
@@ -92,13 +92,8 @@ class Node:
         bearer = {"Authorization": f"Bearer {token}"}
         return (await self._http.get(path, headers=bearer)).status_code
 
-    @contextlib.asynccontextmanager
-    async def sweeping(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._joined.identity.sweep_forever())
-        yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    def sweeping(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return self._joined.identity.sweeping()
 
 
 @pytest.fixture

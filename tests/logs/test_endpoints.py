@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from connectory import app
+from connectory.app import interface
 from connectory.contract.errors import ResourceNotFound
 from connectory.database.engine import Database
 from connectory.http import events as stream_events
@@ -66,7 +67,7 @@ def served(
             raise ResourceNotFound("The Resource was not found.")
         return Found(deployment_id=found, applications=("service",))
 
-    monkeypatch.setattr(app, "log_endpoints", lambda *_: log_endpoints(find, logs))
+    monkeypatch.setattr(interface, "log_endpoints", lambda *_: log_endpoints(find, logs))
     node = app.compose(settings, database, system_clock)
     listening = threading.Event()
     loop = asyncio.new_event_loop()

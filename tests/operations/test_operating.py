@@ -10,7 +10,7 @@ import pytest
 
 from connectory.catalogue import demo
 from connectory.database.engine import Database
-from tests.harness import COMMAND, Installation, connector, free_port
+from tests.harness import COMMAND, Installation, connector, free_port, until_refused
 
 
 @pytest.fixture
@@ -104,18 +104,6 @@ def test_a_stopping_server_finishes_what_it_accepted(plain: Installation) -> Non
             answer = connection.recv(65_536)
         assert server.process.wait(30) == 0
     assert answer.startswith(b"HTTP/1.1 401 ")
-
-
-def until_refused(host: str, port: int) -> None:
-    """Wait until nobody listens any more."""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection((host, port), timeout=5).close()
-        except ConnectionRefusedError:
-            return
-        time.sleep(0.02)
-    raise AssertionError("it still accepts connections")
 
 
 def test_a_draining_server_says_that_it_is_not_ready(plain: Installation) -> None:

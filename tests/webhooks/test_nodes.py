@@ -52,7 +52,7 @@ def test_what_two_nodes_send_comes_once(
         nodes = [Sender(database, system_clock, lambda: ring, private=True) for _ in range(2)]
         async with contextlib.AsyncExitStack() as stack:
             for each in nodes:
-                await stack.enter_async_context(each.sending(10))
+                await stack.enter_async_context(each.sending(lambda: 10.0))
             deadline = time.monotonic() + SECONDS
             while sum(each.counted.delivered for each in nodes) < 3 * MANY:
                 assert time.monotonic() < deadline

@@ -12,6 +12,7 @@ from connectory.cli.installation import opened, with_settings
 from connectory.database import sealed, serving
 from connectory.database.engine import Database
 from connectory.kernel.clock import system_clock
+from connectory.kernel.drain import Drain
 from connectory.operations import logging as log_lines
 from connectory.settings import Settings
 
@@ -45,7 +46,7 @@ async def _work(settings: Settings, database: Database) -> None:
         loop.add_signal_handler(name, stop.set)
     node = app.compose(settings, database, system_clock, hosts=False)
     try:
-        async with node.worker.working(settings.drain_seconds):
+        async with node.worker.working(Drain(settings.drain_seconds).left):
             log.info("working as %s", node.worker.owner)
             await stop.wait()
             log.info("stopping: steps that run are finished")

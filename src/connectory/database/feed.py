@@ -10,22 +10,20 @@ A restore changes the feed's epoch, which makes followers load everything anew.
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy
 
-from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.engine import Database
+from connectory.database.periodic import Periodic
 from connectory.database.tables import feed
 from connectory.kernel import ids
 
 #: How often a follower asks, and how old what it knows may be before it must not be relied on.
 POLL_SECONDS = 0.2
 FRESH_SECONDS = 1.0
-
-log = logging.getLogger(__name__)
 
 
 def advance(connection: sqlalchemy.Connection) -> int:
@@ -103,14 +101,12 @@ class Follower:
         self._epoch = ""
         self._head = 0
         self._one_at_a_time = asyncio.Lock()
-        self._hinted = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def hint(self) -> None:
-        """Look at once instead of at the next poll; any thread may call this."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it the need
-                self._loop.call_soon_threadsafe(self._hinted.set)
+        # Whatever goes wrong: a node that stops following serves what is no longer true.
+        self._polling = Periodic(
+            self.catch_up, every=POLL_SECONDS, failure="the change feed cannot be read"
+        )
+        #: Looks at once instead of at the next poll; any thread may call this.
+        self.hint = self._polling.soon
 
     async def catch_up(self) -> None:
         """Apply everything committed before this call; a node's own writes end with it.
@@ -128,38 +124,12 @@ class Follower:
                 self._epoch, self._head = epoch, head
             self._freshness.mark(asked_at)
 
-    async def run(self) -> None:
-        """Follow until cancelled; a database that is away is asked again and again."""
-        told = ""
-        self._loop = asyncio.get_running_loop()
-        while True:
-            self._hinted.clear()
-            try:
-                await self.catch_up()
-                told = ""
-            except DatabaseUnavailable as error:
-                if told != str(error):
-                    log.warning("the change feed cannot be read: %s", error)
-                told = str(error)
-            except Exception as error:
-                # Whatever it is, a node that stops following serves what is no longer true.
-                if told != str(error):
-                    log.exception("a change could not be applied")
-                told = str(error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hinted.wait(), POLL_SECONDS)
-
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Follow while the block runs, after having caught up once."""
         await self.catch_up()
-        task = asyncio.create_task(self.run(), name="change feed")
-        try:
+        async with self._polling.going_on():
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def _read(self, connection: sqlalchemy.Connection) -> tuple[str, int, list[Any] | None]:
         epoch, head = position(connection)

@@ -5,6 +5,7 @@ Joined by the composition root; here is the order in which they begin and end.
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
 
@@ -17,6 +18,7 @@ from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.contract.webhooks import WebhookEvent
 from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.periodic import Periodic
 from connectory.deployments import model, restoring, store, telling
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.model import Deployment
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: How often disk is freed of what was built and is not used.
 _SWEEP_SECONDS = 600.0
+#: How long applications have at least to end by themselves, when a server stops.
+_GRACE_SECONDS = 2.0
 
 
 class _Building(Struct, frozen=True):
@@ -61,11 +65,12 @@ class Running(Struct, frozen=True, kw_only=True):
 
     @contextlib.asynccontextmanager
     async def running(
-        self, drain_seconds: float, *, built_here: Callable[[], set[str]]
+        self, left: Callable[[], float], *, built_here: Callable[[], set[str]]
     ) -> AsyncIterator[None]:
         """Take over what was deployed, and serve it while the block runs.
 
-        `built_here` gives the artifacts in use that no release names.
+        `left` tells at its end for how many seconds calls may go on; `built_here` gives the
+        artifacts in use that no release names.
 
         Raises:
             OSError: nothing can listen on the gateway's address.
@@ -83,15 +88,18 @@ class Running(Struct, frozen=True, kw_only=True):
                     self.programs,
                     self.clock,
                 )
-            sweeping = asyncio.create_task(self._sweep_forever(built_here), name="builds")
+            # What a crash left at once, the rest now and then.
+            sweeping = Periodic(
+                functools.partial(self._sweep, built_here),
+                every=_SWEEP_SECONDS,
+                failure="what is in nobody's use was not removed",
+            )
             try:
-                yield
+                async with sweeping.going_on():
+                    yield
             finally:
-                sweeping.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sweeping
-                await self.gateway.close(drain_seconds)
-                await self.runtime.close(drain_seconds)
+                await self.gateway.close(left())
+                await self.runtime.close(max(left(), _GRACE_SECONDS))
                 await asyncio.to_thread(self.containment.close)
 
     def built(self, deployment_id: str, application: str, line: str) -> None:
@@ -102,16 +110,8 @@ class Running(Struct, frozen=True, kw_only=True):
         """Remove what is kept of a Deployment that is gone: its log, and what is masked in it."""
         self.hosting.wait(self.logs.remove(deployment_id))
 
-    async def _sweep_forever(self, built_here: Callable[[], set[str]]) -> None:
-        """Remove what is in nobody's use: what a crash left at once, the rest now and then."""
-        while True:
-            try:
-                await self._sweep(built_here)
-            except (DatabaseUnavailable, OSError) as error:
-                log.warning("what is in nobody's use was not removed: %s", error)
-            await asyncio.sleep(_SWEEP_SECONDS)
-
     async def _sweep(self, built_here: Callable[[], set[str]]) -> None:
+        """Remove what is in nobody's use."""
         # Not in a thread of the event loop's: a database that hangs would keep a server alive.
         used = await self.database.reading(restoring.in_use, self.releases_kept)
         used |= built_here()

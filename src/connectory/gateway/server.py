@@ -83,7 +83,7 @@ class Gateway:
         """
         self._by_id[route.application_id] = route
         self._by_label[label_of(route).encode()] = route
-        if self._server is not None:
+        if self._server is not None and not self.closing:
             self._listen(route)
 
     def drop_route(self, application_id: str) -> None:
@@ -111,8 +111,8 @@ class Gateway:
             self._listen(route)
         self._sweeping = loop.create_task(self._sweep(), name="gateway")
 
-    async def close(self, seconds: float = 20.0) -> None:
-        """Accept no more, and end when the requests under way have, after `seconds` at most."""
+    def retire(self) -> None:
+        """Accept no more from callers; `close` is to follow."""
         self.closing = True
         if self._server is not None:
             self._server.close()
@@ -120,6 +120,10 @@ class Gateway:
             listening.cancel()
         for connection in list(self.connections):
             connection.close()
+
+    async def close(self, seconds: float = 20.0) -> None:
+        """Accept no more, and end when the requests under way have, after `seconds` at most."""
+        self.retire()
         until = self.clock() + seconds
         while self.connections and self.clock() < until:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)

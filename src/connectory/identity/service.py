@@ -5,19 +5,20 @@ What is kept is believed only while the change feed is fresh; a node whose feed 
 database, so a revocation holds everywhere within a second.
 """
 
-import asyncio
+import contextlib
 import hashlib
 import hmac
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import sqlalchemy
 
 from connectory.contract.errors import AuthenticationError, InvalidScope, InvalidToken
 from connectory.contract.scopes import Permission, ScopeError, parse_scope
-from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.engine import Database
 from connectory.database.feed import Freshness
+from connectory.database.periodic import Periodic
 from connectory.http.access import Grant, OperatorGrant
 from connectory.identity import store
 from connectory.identity.guessing import WrongSecrets
@@ -160,18 +161,21 @@ class Identity:
         elif changes:
             self._forget(changes)
 
-    async def sweep_forever(self) -> None:
-        """Remove what expired, from time to time, until cancelled."""
-        while True:
-            try:
-                await self._database.writing(
-                    store.sweep,
-                    now=self._clock(),
-                    revoked_before=self._clock() - max(_REVOCATIONS_KEPT, 2 * self._token_lifetime),
-                )
-            except DatabaseUnavailable as error:
-                log.warning("expired tokens were not swept: %s", error)
-            await asyncio.sleep(SWEEP_SECONDS)
+    @contextlib.asynccontextmanager
+    async def sweeping(self) -> AsyncIterator[None]:
+        """Remove what expired, from time to time, while the block runs."""
+        sweeping = Periodic(
+            self._sweep, every=SWEEP_SECONDS, failure="expired tokens were not swept"
+        )
+        async with sweeping.going_on():
+            yield
+
+    async def _sweep(self) -> None:
+        await self._database.writing(
+            store.sweep,
+            now=self._clock(),
+            revoked_before=self._clock() - max(_REVOCATIONS_KEPT, 2 * self._token_lifetime),
+        )
 
     async def _look_up(self, digest: str) -> Grant:
         """A grant that is not warm, or that a stalled feed does not vouch for."""

@@ -6,7 +6,6 @@ after its acknowledgement was durable only by a node that died in between.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.periodic import Periodic
 from connectory.gateway.model import Route
 from connectory.gateway.posting import Answer, Post, post
 from connectory.gateway.server import Gateway
@@ -77,38 +77,34 @@ class Deliveries:
         self._of: dict[str, _Subscription] = {}
         #: All topics by their names, as they were a moment ago.
         self.topics: dict[str, Topic] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._attention = asyncio.Event()
+        self._looking = Periodic(
+            self._look, every=_LOOK_SECONDS, failure="topics cannot be looked for"
+        )
+        #: Looks for topics and messages now: something has changed.
+        self.look = self._looking.now
+        #: The same, from any thread.
+        self.look_soon = self._looking.soon
         self.counted = Counted()
-        self.stopping = False
 
     def start(self) -> None:
         """Begin to deliver."""
-        self.stopping = False
-        self._loop = asyncio.get_running_loop()
-        self._looking = asyncio.get_running_loop().create_task(self._look_forever(), name="topics")
+        self._looking.start()
+
+    def retire(self) -> None:
+        """Begin no delivery any more; `stop` is to follow."""
+        self._looking.retire()
+        for each in self._of.values():
+            each.leave()
 
     async def stop(self, seconds: float) -> None:
         """Begin no delivery any more, and wait for those under way, so many seconds at most."""
-        self.stopping = True
-        if self._looking is not None:
-            self._looking.cancel()
+        self.retire()
+        await self._looking.end()
         tasks = [task for each in self._of.values() for task in each.tasks]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
         for task in tasks:
             task.cancel()
-
-    def look(self) -> None:
-        """Look for topics and messages now: something has changed."""
-        self._attention.set()
-
-    def look_soon(self) -> None:
-        """The same, from any thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended
-                self._loop.call_soon_threadsafe(self.look)
 
     def busy(self, application_id: str) -> bool:
         """Whether a delivery to an application is under way, or not durable yet."""
@@ -123,7 +119,7 @@ class Deliveries:
     def takes(self, application_id: str) -> bool:
         """Whether deliveries to an application may begin: what does not run yet is waited for."""
         serves = self.gateway.runtime.serving(application_id) is not None
-        return serves and not self.stopping and self._has(application_id)
+        return serves and not self._looking.retired and self._has(application_id)
 
     async def due(self, application_id: str, limit: int) -> list[Message]:
         """Messages that are due."""
@@ -146,25 +142,8 @@ class Deliveries:
         for subscription in awake:
             subscription.pump()
 
-    async def _look_forever(self) -> None:
-        told = ""
-        while True:
-            self._attention.clear()
-            try:
-                now = self.clock()
-                self._take_in(await self._database.reading(store.known_topics, now))
-                told = ""
-            except DatabaseUnavailable as error:
-                if told != str(error):
-                    log.warning("topics cannot be looked for: %s", error)
-                told = str(error)
-            except Exception:
-                log.exception("topics cannot be looked for")
-            try:
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._attention.wait()
-            except TimeoutError:
-                pass
+    async def _look(self) -> None:
+        self._take_in(await self._database.reading(store.known_topics, self.clock()))
 
     def _take_in(self, known: list[store.Known]) -> None:
         self.topics = {each.topic.name: each.topic for each in known}

@@ -1,11 +1,9 @@
 """Messages to event applications: what other slices may call."""
 
-import asyncio
 import base64
 import binascii
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,7 +16,8 @@ from connectory.contract.scalars import ApplicationType
 from connectory.contract.scopes import Permission
 from connectory.database import audit
 from connectory.database.audit import Act
-from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.engine import Database
+from connectory.database.periodic import Periodic
 from connectory.database.shards import Shards, shard_of
 from connectory.deployments.model import Application, Deployment, Release, topic_name
 from connectory.gateway.server import Gateway
@@ -29,8 +28,6 @@ from connectory.messages import store
 from connectory.messages.delivering import Deliveries
 from connectory.messages.model import Content, Keeping, Message, Topic
 from connectory.messages.store import Counts
-
-log = logging.getLogger(__name__)
 
 #: What Pub/Sub takes at once, and in one message.
 MOST_MESSAGES: Final = 1_000
@@ -67,23 +64,30 @@ class Messages:
         self.deliveries = Deliveries(
             database, clock, gateway, keeping=self._keeping, has=shards.has
         )
+        self._sweeping = Periodic(
+            self._sweep, every=_SWEEP_SECONDS, failure="messages that are over were not removed"
+        )
         shards.join(busy=self._busy)
         #: How many there are, some seconds ago.
         self.counts = Counts(waiting=0, dead=0)
 
     @contextlib.asynccontextmanager
-    async def delivering(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Accept and deliver messages while the block runs."""
+    async def delivering(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Accept and deliver messages while the block runs.
+
+        `left` tells at its end for how many seconds deliveries may go on.
+        """
         with self.deliveries.writer.writing():
             self.deliveries.start()
-            sweeping = asyncio.create_task(self._sweep_forever(), name="messages")
             try:
-                yield
+                async with self._sweeping.going_on():
+                    yield
             finally:
-                sweeping.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sweeping
-                await self.deliveries.stop(drain_seconds)
+                await self.deliveries.stop(left())
+
+    def retire(self) -> None:
+        """Begin no delivery any more; messages are still accepted."""
+        self.deliveries.retire()
 
     # Topics
 
@@ -283,16 +287,6 @@ class Messages:
         return any(
             shard_of(each) == shard and deliveries.busy(each) for each in deliveries.applications
         )
-
-    async def _sweep_forever(self) -> None:
-        while True:
-            try:
-                await self._sweep()
-            except DatabaseUnavailable as error:
-                log.warning("messages that are over were not removed: %s", error)
-            except Exception:
-                log.exception("messages that are over could not be removed")
-            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _sweep(self) -> None:
         writing, clock = self._database.writing, self._clock

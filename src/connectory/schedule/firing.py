@@ -15,11 +15,13 @@ from msgspec import Struct
 
 from connectory.contract.jobs import JobRunState
 from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.periodic import Periodic
 from connectory.database.shards import shard_of
 from connectory.gateway.posting import Answer, Post, post
 from connectory.gateway.server import Gateway
 from connectory.kernel import ids
 from connectory.kernel.clock import SECOND, Clock, to_rfc3339
+from connectory.kernel.drain import Drain
 from connectory.runtime.model import StartFailed
 from connectory.schedule import store
 from connectory.schedule.model import PUT_BACK, Begun, Due, Ended, Job, ended, stopped
@@ -77,11 +79,17 @@ class Firing:
         self._tasks: set[asyncio.Task[None]] = set()
         self._outcomes: list[Ended] = []
         self._waking = asyncio.Semaphore(_WAKING)
-        self._attention = asyncio.Event()
-        self._written = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._background: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._looks = 0
+        self._looking = Periodic(
+            self._look, every=_LOOK_SECONDS, failure="jobs cannot be looked for"
+        )
+        self._writing = Periodic(
+            self._write, every=_RETRY_SECONDS, failure="what runs came to cannot be written now"
+        )
+        #: Looks for jobs now: something has changed.
+        self.look = self._looking.now
+        #: The same, from any thread.
+        self.look_soon = self._looking.soon
         #: Applications of which a run has ended since somebody asked.
         self.ended_of: set[str] = set()
         self.counted = Counted()
@@ -93,31 +101,27 @@ class Firing:
 
     def start(self) -> None:
         """Begin to fire."""
-        self._stopping = False
-        self._loop = asyncio.get_running_loop()
-        create = self._loop.create_task
-        self._background = [
-            create(self._look_forever(), name="jobs"),
-            create(self._write_forever(), name="runs"),
-        ]
+        self._looking.start()
+        self._writing.start()
+
+    def retire(self) -> None:
+        """Begin no run any more; `stop` is to follow."""
+        # What is being begun is begun: nobody would call it any more, and its time is over.
+        self._looking.retire()
 
     async def stop(self, seconds: float) -> None:
         """Begin no run any more, and wait for those under way, so many seconds at most."""
-        looking, writing = self._background
-        # What is being begun is begun: nobody would call it any more, and its time is over.
-        self._stopping = True
-        self.look()
-        await asyncio.wait({looking}, timeout=min(seconds, _LAST_SECONDS))
-        looking.cancel()
+        drain = Drain(seconds)
+        drain.begin()
+        self.retire()
+        await self._looking.end(min(drain.left(), _LAST_SECONDS))
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+            await asyncio.wait(self._tasks, timeout=drain.left())
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        writing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await writing
+        await self._writing.end()
         try:
             async with asyncio.timeout(_LAST_SECONDS):
                 await self._write()
@@ -129,44 +133,15 @@ class Firing:
         mine = self._of_mine()
         return shard in self._beginning or any(shard_of(each) == shard for each in mine)
 
-    def look(self) -> None:
-        """Look for jobs now: something has changed."""
-        self._attention.set()
-
-    def look_soon(self) -> None:
-        """The same, from any thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended
-                self._loop.call_soon_threadsafe(self.look)
-
     def _of_mine(self) -> list[str]:
         begun = list(self._mine.values())  # in one step: other threads ask
         return [each.job.application_id for each in begun]
 
-    async def _look_forever(self) -> None:
-        told, looks = "", 0
-        while not self._stopping:
-            self._attention.clear()
-            try:
-                if looks % _CLOCK_LOOKS == 0:
-                    await self._heed_the_clock()
-                looks += 1
-                await self._look()
-                told = ""
-            except DatabaseUnavailable as error:
-                if told != str(error):
-                    log.warning("jobs cannot be looked for: %s", error)
-                told = str(error)
-            except Exception:
-                log.exception("jobs cannot be looked for")
-            try:
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._attention.wait()
-            except TimeoutError:
-                pass
-
     async def _look(self) -> None:
         """Begin what is due, and end what other servers left."""
+        if self._looks % _CLOCK_LOOKS == 0:
+            await self._heed_the_clock()
+        self._looks += 1
         shards = self._shards()
         if not shards:
             return
@@ -183,7 +158,7 @@ class Firing:
                 now = self._clock()
                 self._call(await self._database.writing(store.claim, still, now))
         count = _BATCH
-        while count == _BATCH and not self._stopping:
+        while count == _BATCH and not self._looking.retired:
             count = await self._fire(min(_BATCH, _CALLS - len(self._tasks)))
 
     async def _fire(self, limit: int) -> int:
@@ -292,18 +267,7 @@ class Firing:
 
     def _end(self, outcome: Ended) -> None:
         self._outcomes.append(outcome)
-        self._written.set()
-
-    async def _write_forever(self) -> None:
-        while True:
-            await self._written.wait()
-            self._written.clear()
-            try:
-                await self._write()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-                log.warning("what runs came to cannot be written now: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._written.set()
+        self._writing.now()
 
     async def _write(self) -> None:
         outcomes = self._outcomes[:]

@@ -1,9 +1,7 @@
 """Jobs: what other slices may call."""
 
-import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -16,6 +14,7 @@ from connectory.contract.staged import ReportEntryType
 from connectory.database import audit
 from connectory.database.audit import Act
 from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.periodic import Periodic
 from connectory.database.shards import Shards
 from connectory.deployments.model import Application, Deployment, Release, entry
 from connectory.gateway.server import Gateway
@@ -24,8 +23,6 @@ from connectory.kernel.clock import Clock
 from connectory.schedule import cron, store
 from connectory.schedule.firing import Firing
 from connectory.schedule.model import Job, Run
-
-log = logging.getLogger(__name__)
 
 #: How many runs of each application are kept.
 KEPT_RUNS: Final = 100
@@ -47,21 +44,25 @@ class Jobs:
         self._database = database
         self._clock = clock
         self.firing = Firing(database, clock, gateway, shards=lambda: shards.held)
+        self._sweeping = Periodic(
+            self._sweep, every=_SWEEP_SECONDS, failure="old runs were not removed"
+        )
         # A run may take long. Where its shard went to another node, that took it for abandoned.
         shards.join(busy=self.firing.busy, bound=True)
 
     @contextlib.asynccontextmanager
-    async def running(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Run jobs while the block runs."""
+    async def running(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Run jobs while the block runs; `left` tells at its end for how long runs may go on."""
         self.firing.start()
-        sweeping = asyncio.create_task(self._sweep_forever(), name="old runs")
         try:
-            yield
+            async with self._sweeping.going_on():
+                yield
         finally:
-            sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sweeping
-            await self.firing.stop(drain_seconds)
+            await self.firing.stop(left())
+
+    def retire(self) -> None:
+        """Begin no run any more; those that are asked for are still written."""
+        self.firing.retire()
 
     # Deployments
 
@@ -153,17 +154,13 @@ class Jobs:
         """The jobs of a Deployment that serve, by name."""
         return await self._database.reading_promptly(_listed, deployment.id)
 
-    async def _sweep_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            grown, self.firing.ended_of = self.firing.ended_of, set()
-            try:
-                await self._database.writing(store.sweep, grown, kept=KEPT_RUNS)
-            except DatabaseUnavailable as error:
-                log.warning("old runs were not removed: %s", error)
-                self.firing.ended_of |= grown
-            except Exception:
-                log.exception("old runs could not be removed")
+    async def _sweep(self) -> None:
+        grown, self.firing.ended_of = self.firing.ended_of, set()
+        try:
+            await self._database.writing(store.sweep, grown, kept=KEPT_RUNS)
+        except DatabaseUnavailable:
+            self.firing.ended_of |= grown
+            raise
 
 
 def _schedule(application: Application) -> str:

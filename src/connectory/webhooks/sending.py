@@ -8,22 +8,21 @@ import random
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Connection
 
 from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.periodic import Periodic
 from connectory.database.sealed import owner_of
 from connectory.database.secrets import KeyRing, SecretKeysError
 from connectory.kernel.clock import DAY, SECOND, Clock
+from connectory.kernel.threads import DaemonThreads
 from connectory.webhooks import store
 from connectory.webhooks.addresses import Target, WebhookAddressRefused, parse_target, pinned
 from connectory.webhooks.model import JITTER, Attempt, Delivery, Webhook, after, headers
 from connectory.webhooks.posting import Answer, post
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +34,8 @@ ATTEMPT_SECONDS: Final = 10.0
 _LEASE: Final = 60 * SECOND
 _LOOK_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 600.0
+#: How long the end of a server waits for a look, which may hang with the database.
+_LAST_SECONDS: Final = 1.0
 _SWEPT: Final = 1_000
 _KEPT: Final = 30 * DAY
 
@@ -65,18 +66,29 @@ class Sender:
         self._clock = clock
         self._key_ring = key_ring
         self._private = private
-        self._attention = asyncio.Event()
-        # Threads of its own: a resolver that hangs keeps nothing else waiting.
-        self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="webhooks")
+        # On the embedded database nobody else sends: what is claimed, a process before had claimed.
+        self._released = not database.is_sqlite
+        self._looking = Periodic(
+            self._look,
+            every=_LOOK_SECONDS,
+            failure="what webhooks tell cannot be looked for",
+        )
+        self._sweeping = Periodic(
+            self._sweep, every=_SWEEP_SECONDS, failure="what webhooks told was not removed"
+        )
+        #: Looks now: something is due.
+        self.look = self._looking.now
+        # Of its own: a resolver that hangs keeps nothing else waiting, and no server from its end.
+        self._threads = DaemonThreads(MOST, name="webhooks")
         self._under_way: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         # To read the authorities of the web takes a while; who has no webhook need not wait for it.
         self._tls = functools.cache(ssl.create_default_context)
         self.counted = Counted()
 
-    def look(self) -> None:
-        """Look now: something is due."""
-        self._attention.set()
+    def retire(self) -> None:
+        """Begin no attempt any more."""
+        self._looking.retire()
 
     async def resolved(self, target: Target) -> tuple[str, ...]:
         """The network addresses of a receiver.
@@ -86,7 +98,7 @@ class Sender:
         """
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                return await self._in_thread(
+                return await self._threads.run(
                     functools.partial(pinned, target, private=self._private)
                 )
         except TimeoutError:
@@ -94,52 +106,26 @@ class Sender:
                 f"the addresses of {target.host} were not found in {ATTEMPT_SECONDS:g} s"
             ) from None
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-
     @contextlib.asynccontextmanager
-    async def sending(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Send while the block runs; then wait for what is under way, so many seconds at most."""
-        looking = asyncio.create_task(self._look_forever(), name="webhooks")
+    async def sending(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Send while the block runs; then wait for what is under way, as long as `left` tells."""
+        self._looking.start()
         try:
-            yield
+            async with self._sweeping.going_on():
+                yield
         finally:
-            looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await looking
+            await self._looking.end(_LAST_SECONDS)
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=drain_seconds)
+                await asyncio.wait(self._tasks, timeout=left())
             for task in self._tasks:
                 task.cancel()
-            self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _look_forever(self) -> None:
-        told, released, swept_at = "", not self._database.is_sqlite, 0
-        while True:
-            self._attention.clear()
-            try:
-                if not released:
-                    # Nobody else sends: what is claimed, a process before this one had claimed.
-                    await self._database.writing(store.release_all, self._clock())
-                    released = True
-                await self._look()
-                if self._clock() >= swept_at:
-                    await self._sweep()
-                    swept_at = self._clock() + int(_SWEEP_SECONDS * SECOND)
-                told = ""
-            except DatabaseUnavailable as error:
-                if told != str(error):
-                    log.warning("what webhooks tell cannot be looked for: %s", error)
-                told = str(error)
-            except Exception:
-                log.exception("what webhooks tell cannot be looked for")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._attention.wait()
 
     async def _look(self) -> None:
         """Begin what is due, as far as there is room."""
-        while (room := MOST - len(self._tasks)) > 0:
+        if not self._released:
+            await self._database.writing(store.release_all, self._clock())
+            self._released = True
+        while (room := MOST - len(self._tasks)) > 0 and not self._looking.retired:
             if not await self._database.reading(store.is_due, self._clock()):
                 return
             claimed = await self._database.writing(self._claim, room, dict(self._under_way))
@@ -225,7 +211,7 @@ class Sender:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 target = parse_target(claimed.webhook.url, private=self._private)
                 addresses = await self.resolved(target)
-                tls = await self._in_thread(self._tls) if target.secure else None
+                tls = await self._threads.run(self._tls) if target.secure else None
                 return await post(target, addresses, claimed.delivery.payload, signed, tls)
         except WebhookAddressRefused as refused:
             return Answer(text=str(refused))

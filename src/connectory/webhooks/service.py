@@ -82,10 +82,17 @@ class Webhooks:
         return self._sender.counted
 
     @contextlib.asynccontextmanager
-    async def sending(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Send what webhooks tell while the block runs."""
-        async with self._sender.sending(drain_seconds):
+    async def sending(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Send what webhooks tell while the block runs.
+
+        `left` tells at its end for how many seconds attempts may go on.
+        """
+        async with self._sender.sending(left):
             yield
+
+    def retire(self) -> None:
+        """Begin no attempt any more."""
+        self._sender.retire()
 
     async def create(self, draft: WebhookDraft, grant: Grant) -> tuple[Webhook, bytes]:
         """Make a webhook; it, and the secret that it signs with.

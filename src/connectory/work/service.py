@@ -139,13 +139,13 @@ class Worker:
         self._watcher.join(_GIVING_BACK_SECONDS)
 
     @contextlib.asynccontextmanager
-    async def working(self, drain_seconds: float) -> AsyncIterator[None]:
-        """Work while the block runs."""
+    async def working(self, left: Callable[[], float]) -> AsyncIterator[None]:
+        """Work while the block runs; `left` tells at its end for how long steps may go on."""
         self.start()
         try:
             yield
         finally:
-            await asyncio.to_thread(self.stop, drain_seconds)
+            await asyncio.to_thread(self.stop, left())
 
     def _watch(self) -> None:
         """Until the end: look for work, and after everyone's leases."""
