@@ -15,6 +15,7 @@ from connectory.catalogue import endpoints as catalogue_endpoints
 from connectory.catalogue.service import Catalogue
 from connectory.containment.first_use import FirstUse
 from connectory.containment.model import Containment, Network
+from connectory.database.documents import Damages
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
@@ -157,6 +158,7 @@ def compose(
             listeners=(messages, jobs),
         )
     worker = _worker(settings, database, clock, handlers)
+    damages = Damages()
     staging = Staging(
         database,
         catalogue,
@@ -165,6 +167,7 @@ def compose(
         Limits(drafts=settings.max_drafts, requests=settings.max_requests),
         work_queued=worker.wake,
         catalogue_changed=follower.catch_up,
+        damages=damages,
     )
     deployments = Deployments(
         database,
@@ -173,8 +176,11 @@ def compose(
         most=settings.max_deployments,
         key_ring=key_ring,
         work_queued=worker.wake,
+        damages=damages,
     )
-    certifications = Certifications(database, clock, catalogue_changed=follower.catch_up)
+    certifications = Certifications(
+        database, clock, catalogue_changed=follower.catch_up, damages=damages
+    )
     endpoints = [
         *catalogue_endpoints.endpoints(catalogue),
         *staging_endpoints.endpoints(staging),
@@ -200,6 +206,7 @@ def compose(
                 messages=messages,
                 jobs=jobs,
                 webhooks=webhooks,
+                damages=damages,
             ),
         ),
         *more,
@@ -230,6 +237,7 @@ def compose(
                 measures,
                 unavailable=(DatabaseUnavailable,),
                 stopping=stopping,
+                damages=damages,
             ),
             settings,
         ),
@@ -406,6 +414,7 @@ def _metrics(
     messages: Messages,
     jobs: Jobs,
     webhooks: Webhooks,
+    damages: Damages,
 ) -> Metrics:
     return Metrics(
         measures,
@@ -416,7 +425,7 @@ def _metrics(
             *job_measuring.gauges(jobs),
         ),
         (
-            *_counters(catalogue),
+            *_counters(catalogue, damages),
             *measuring.counters(outcomes, scripts, running.logs),
             *message_measuring.counters(messages),
             *job_measuring.counters(jobs),
@@ -461,8 +470,13 @@ def _gauges(catalogue: Catalogue, database: Database, worker: Worker) -> Sequenc
     )
 
 
-def _counters(catalogue: Catalogue) -> Sequence[Reading]:
+def _counters(catalogue: Catalogue, damages: Damages) -> Sequence[Reading]:
     return (
+        Reading(
+            "connectory_damaged_reads",
+            "How often a record was met that cannot be read.",
+            lambda: damages.met,
+        ),
         Reading(
             "connectory_cache_hits", "Connectors that the cache had.", lambda: catalogue.cache.hits
         ),

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from connectory.database.documents import Damaged
 from connectory.deployments import store
 from connectory.deployments.clients import AskedClient, CommerceAccess, GeneratedClient
 from connectory.deployments.model import Deployment
@@ -208,7 +209,7 @@ def unused(
     asked = [each for each in subject.asked_clients if each.request != request]
     try:
         serving = subject.release and store.find_release(connection, subject.id, subject.release)
-    except store.Damaged:  # whatever it runs with, none may be taken from it
+    except Damaged:  # whatever it runs with, none may be taken from it
         return [], asked
     used = {each.id for each in (subject.client, serving and serving.client) if each}
     return [each for each in subject.retired_clients if each.id not in used], asked

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from connectory.contract.staged import ReportEntryType
+from connectory.database.documents import Damaged
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
 from connectory.deployments import api_clients, model, store
@@ -221,7 +222,9 @@ class EndingClients:
 
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
         """Say that one is there still; the next deploy tries again, and the delete does."""
-        before = store.lock(connection, work.subject)
+        before = None
+        with contextlib.suppress(Damaged):
+            before = store.lock(connection, work.subject)
         if before is not None:
             entry = model.entry(
                 "An API Client could not be removed",

@@ -10,8 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from connectory.contract.deployments import DeploymentReportEntry
+from connectory.contract.deployments import DeploymentReportEntry, DeploymentStatus
 from connectory.contract.staged import ReportEntryType
+from connectory.database.documents import Damaged
 from connectory.database.engine import Database
 from connectory.deployments import model, store
 from connectory.deployments.api_clients import Places
@@ -107,8 +108,11 @@ class Undeploying:
             type_=ReportEntryType.ERROR,
             message=error,
         )
-        with contextlib.suppress(Overtaken):
-            self._failed(connection, work, entry)
+        try:
+            with contextlib.suppress(Overtaken):
+                self._failed(connection, work, entry)
+        except Damaged as damaged:
+            store.mark_damaged(connection, damaged.id, DeploymentStatus.UNDEPLOY_FAILED)
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """The same, because an operator cancelled it."""
