@@ -121,7 +121,8 @@ def test_by_itself_it_is_a_fault_that_the_log_explains(shop: Shop, document: str
         assert answer.status_code == 500
         assert [each["code"] for each in answer.json()["errors"]] == ["General"]
     lines = told_of(shop, damaged, f"Deployment {damaged} cannot be read")
-    assert [each["correlationId"] for each in lines] == [
+    # On PostgreSQL the node that hosts it may tell it, too, and answers nobody.
+    assert [each["correlationId"] for each in lines if "correlationId" in each] == [
         each.headers["x-correlation-id"] for each in asked
     ]
     assert "Traceback" not in str(lines)
@@ -150,9 +151,12 @@ def test_its_delete_frees_what_runs_and_its_api_client(tmp_path: Path) -> None:
         with shop.platform.database.read() as connection:
             query = clients.select().where(clients.c.id == found["apiClient"]["name"])
             assert connection.execute(query).one().revoked_at is not None
-            acts = [each for each in audit.acts(connection, limit=20) if each.subject == body["id"]]
-        assert acts[0].action == "deployments:deployment:delete"
-        assert acts[0].details["damaged"] is True
+            acts = {each.action: each for each in [*audit.acts(connection, limit=20)][::-1]}
+        assert acts["deployments:deployment:delete"].details["damaged"] is True
+        asked = acts["deployments:deployment:create"].actor
+        for verb in ("create", "revoke"):
+            act = acts[f"identity:client:{verb}"]
+            assert (act.subject, act.actor) == (found["apiClient"]["name"], asked)
 
 
 def test_one_of_which_nothing_is_known_can_be_deleted_and_its_key_is_free(shop: Shop) -> None:

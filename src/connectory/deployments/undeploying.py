@@ -98,7 +98,13 @@ class Undeploying:
         if deployment.client is not None:
             clients.append(deployment.client)
         asked = deployment.asked_clients
-        ended(self._places, deployment.project, clients, asked, self._clock).require_all()
+        result = ended(self._places, deployment.project, clients, asked, self._clock)
+        if result.found:
+            place = self._places.of(deployment.project)
+            with self._database.write() as connection:
+                for each in result.found:
+                    place.forget(connection, deployment, each, self._clock())
+        result.require_all()
 
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
         """Say that it could not be undeployed; it can be asked for again."""
