@@ -157,6 +157,7 @@ def test_the_operators_file_is_not_touched(
     file = tmp_path / "keys"
     old, new = new_key(), new_key()
     file.write_text(f"{old}\n")
+    file.chmod(0o600)
     installation.settings["CONNECTORY_SECRET_KEYS_FILE"] = str(file)
     settings = Settings.load(installation.environment)
     add_credential(database, settings)

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from connectory.database.secrets import KeyRing, SecretKeysError, load_key_ring, new_key
+from connectory.database.secrets import KeyRing, SecretKeysError, exposure, load_key_ring, new_key
 from connectory.settings import Settings
 from tests.harness import Installation
 
 ONE, TWO = bytes(32), b"\1" * 32
+
+
+def private(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o600)
 
 
 def test_a_secret_is_opened_by_who_sealed_it():
@@ -81,7 +86,7 @@ def test_the_file_of_the_setting_is_used_and_never_made(tmp_path: Path):
     with pytest.raises(SecretKeysError, match="cannot be read"):
         load_key_ring(settings)
 
-    file.write_text(f"# newest first\n{new_key()}\n\n{new_key()}\n")
+    private(file, f"# newest first\n{new_key()}\n\n{new_key()}\n")
     load_key_ring(settings)
 
     assert not (tmp_path / "secret.keys").exists()
@@ -90,12 +95,55 @@ def test_the_file_of_the_setting_is_used_and_never_made(tmp_path: Path):
 @pytest.mark.parametrize("text", ["", "# nothing", "short", "A" * 44, "ä", "=" * 44])
 def test_a_file_that_is_no_key_ring_is_refused_without_its_content(tmp_path: Path, text: str):
     file = tmp_path / "keys"
-    file.write_text(text)
+    private(file, text)
 
     with pytest.raises(SecretKeysError) as refused:
         load_key_ring(Settings(data=tmp_path, secret_keys_file=file))
     if len(text) > 40:
         assert text not in str(refused.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_ring_that_others_may_read_or_change_stops_a_start_and_commands(
+    tmp_path: Path, mode: int
+) -> None:
+    installation = Installation(tmp_path / "data")
+    installation.run("migrate")
+    file = installation.data / "secret.keys"
+    private(file, new_key() + "\n")
+    file.chmod(mode)
+
+    for command in (("serve",), ("secrets", "list")):
+        said = installation.run(*command, expect=1).stderr
+        assert said.count("\n") == 1
+        assert f"{file} has the mode {mode:04o}" in said
+        assert f"`chmod 600 {file}`" in said
+        assert "Traceback" not in said
+    file.chmod(0o400)
+    assert installation.run("secrets", "list").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "user", "mended"),
+    [
+        (0o600, 7, 7, ""),
+        (0o400, 0, 0, ""),
+        (0o700, 7, 0, ""),  # a command of root's on what is a service's
+        (0o440, 0, 7, ""),  # a Secret of Kubernetes, with an fsGroup
+        (0o640, 0, 7, ""),
+        (0o644, 0, 7, "chmod 640 ring"),
+        (0o660, 0, 7, "chmod 640 ring"),
+        (0o440, 0, 0, "chmod 600 ring"),
+        (0o640, 7, 0, "chmod 600 ring"),
+        (0o640, 7, 7, "chmod 600 ring"),
+        (0o600, 8, 7, "chown 7 ring"),
+        (0o644, 8, 7, "chown 7 ring"),
+    ],
+)
+def test_who_owns_a_ring_and_who_may_read_it(mode: int, owner: int, user: int, mended: str) -> None:
+    fault = exposure(Path("ring"), mode, owner, user)
+
+    assert fault.partition("`")[2].rstrip("`") == mended
 
 
 def test_the_backup_says_that_the_keys_are_not_in_it(tmp_path: Path):

@@ -27,6 +27,8 @@ class CommerceProject:
 
     url: str = ""
     clients: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: All that were ever made.
+    made: dict[str, dict[str, str]] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
     #: What becomes of the next calls, by method: a status; "lost": done, but nobody hears of it;
     #: "held": the same, once `go_on` is set.
@@ -91,6 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
             "scope": draft["scope"],
         }
         self.state.clients[made["id"]] = made
+        self.state.made[made["id"]] = made
         self._done(201, made)
 
     def do_GET(self) -> None:

@@ -70,6 +70,7 @@ class Shop:
     def imported(self, line: dict[str, Any]) -> dict[str, Any]:
         """A Connector that an operator imported."""
         installation = self.platform.installation
+        self.platform.folder.mkdir(exist_ok=True)
         file = self.platform.folder / f"{line['key']}.jsonl"
         file.write_text(json.dumps(line))
         installation.run("import", str(file))

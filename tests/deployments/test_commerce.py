@@ -10,6 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from connectory.contract.staged import ReportEntryType
+from connectory.database import audit
+from connectory.database.audit import Act
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
 from connectory.deployments import api_clients, model, store
@@ -57,7 +59,8 @@ def places(remote: commerce.CommerceProject, tmp_path: Path) -> Places:
 class Deploy:
     """A Deployment whose deploy is under way, and the attempts at its client step."""
 
-    def __init__(self, database: Database, places: Places) -> None:
+    def __init__(self, database: Database, places: Places, made: dict[str, dict[str, str]]) -> None:
+        self.made = made
         self.database, self.clock, self.places = database, VirtualClock(), places
         self.step = ClientStep(database, self.clock, places, lambda: RING)
         with database.write() as connection:
@@ -70,6 +73,20 @@ class Deploy:
             found = store.with_id(connection, ID)
         assert found is not None
         return found
+
+    @property
+    def acts(self) -> list[Act]:
+        """What the audit log has of API Clients, the oldest first; no secret is in it."""
+        with self.database.read() as connection:
+            found = [*audit.acts(connection, limit=100)][::-1]
+        secrets = [each["secret"] for each in self.made.values()]
+        assert not [each for each in secrets if each in repr(found)]
+        return found
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """The same in short: what was done, and to which."""
+        return [(each.action.rpartition(":")[2], each.subject) for each in self.acts]
 
     def requested(self, request: str, kind: str = "deploy", **changes: Any) -> None:
         """Somebody asks for a deploy, or for the delete."""
@@ -160,8 +177,8 @@ class Nowhere(Hosting):
 
 
 @pytest.fixture
-def deploy(database: Database, places: Places) -> Deploy:
-    return Deploy(database, places)
+def deploy(database: Database, places: Places, remote: commerce.CommerceProject) -> Deploy:
+    return Deploy(database, places, remote.made)
 
 
 def test_what_is_injected_is_the_commerce_projects(
@@ -182,6 +199,19 @@ def test_what_is_injected_is_the_commerce_projects(
         "CTP_AUTH_URL": f"{remote.url}/auth",
     }
     assert made["secret"] not in repr(deploy.now)
+    (act,) = deploy.acts
+    assert (act.actor, act.action, act.subject, act.at) == (
+        "client:c",
+        "deployments:client:create",
+        made["id"],
+        deploy.clock(),
+    )
+    assert act.details == {
+        "project": KEY,
+        "deployment": ID,
+        "api": f"{remote.url}/api",
+        "scope": f"manage_orders:{KEY} view_products:{KEY}",
+    }
     assert (deploy.now.asked_clients, remote.names) == ((), [f"Connectory {ID} 1.1"])
 
 
@@ -197,6 +227,8 @@ def test_an_answer_that_is_lost_leaves_one_client_and_no_more(
     client = deploy.provided()
     assert remote.names == [f"Connectory {ID} 1.3"]
     assert list(remote.clients) == [client.id]
+    lost = [each for each in remote.made if each != client.id]
+    assert deploy.told == [*(("revoke", each) for each in lost), ("create", client.id)]
     # A request on its way may still arrive: the names are looked for until that cannot be any more.
     late = {"id": "late", "secret": "s", "scope": "s", "name": f"Connectory {ID} 1.2"}
     remote.clients["late"] = late
@@ -209,6 +241,7 @@ def test_an_answer_that_is_lost_leaves_one_client_and_no_more(
     deploy.cleaned()
     assert list(remote.clients) == [client.id]
     assert deploy.now.asked_clients == ()
+    assert deploy.told[3:] == [("revoke", "late"), ("revoke", "late")]
 
 
 @pytest.mark.parametrize(("status", "transient"), [(400, False), (429, True)])
@@ -222,6 +255,7 @@ def test_a_refusal_leaves_nothing_to_look_for(
     url = f"{remote.url}/api/{KEY}/api-clients"
     assert error.value.reason == f"POST {url} was answered with {status}: cannot be done with ****"
     assert deploy.now.asked_clients == ()
+    assert deploy.told == []
 
 
 def test_an_attempt_that_has_lost_its_lease_takes_back_what_it_made(
@@ -233,6 +267,8 @@ def test_an_attempt_that_has_lost_its_lease_takes_back_what_it_made(
         deploy.step.provide(old, "client")
     assert remote.clients == {}
     assert deploy.now.client is None
+    (lost,) = remote.made
+    assert deploy.told == [("create", lost), ("revoke", lost)]
 
 
 def test_a_client_that_is_replaced_ends_when_nothing_serves_with_it(
@@ -257,6 +293,8 @@ def test_a_client_that_is_replaced_ends_when_nothing_serves_with_it(
     deploy.cleaned()
     assert list(remote.clients) == [second.id]
     assert deploy.now.retired_clients == ()
+    assert deploy.told == [("create", first.id), ("create", second.id), ("revoke", first.id)]
+    assert deploy.acts[-1].actor == "deployments"
 
 
 def test_a_client_that_never_served_ends_with_the_deploy_after(
@@ -289,6 +327,8 @@ def test_what_cannot_be_ended_is_told_and_not_forgotten(
     deploy.requested("r3", "undeploy")
     deploy.deleted()
     assert remote.clients == {}
+    assert deploy.told == [("create", first.id), ("revoke", first.id)]
+    assert deploy.acts[-1].actor == "client:c"
 
 
 def test_a_delete_ends_all_and_waits_for_what_may_be_there(
@@ -299,12 +339,20 @@ def test_a_delete_ends_all_and_waits_for_what_may_be_there(
         deploy.provided()
     deploy.provided()
     deploy.requested("r2", "undeploy")
+    remote.clients["late"] = {"id": "late", "secret": "s", "name": f"Connectory {ID} 1.1"}
     with pytest.raises(WorkDelayed, match="may come to be yet"):
         deploy.deleted()
     assert remote.clients == {}
     assert deploy.now.id
     deploy.clock.jump(31)
     deploy.deleted()
+    lost, kept = remote.made
+    assert deploy.told == [
+        ("revoke", lost),
+        ("create", kept),
+        ("revoke", "late"),
+        ("revoke", kept),
+    ]
     with deploy.database.read() as connection:
         assert store.with_id(connection, ID) is None
 

@@ -4,9 +4,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from connectory.contract.deployments import DeploymentStatus
 from connectory.database.engine import Database
+from connectory.database.tables import deployments as table
 from connectory.deployments import model, store
 from connectory.deployments.accepting import release_of
 from connectory.deployments.ending import Ending
@@ -109,6 +111,23 @@ def test_before_its_release_serves_it_has_failed(scene: Scene, how: str, outcome
     assert (scene.now.status, scene.now.release) == (DeploymentStatus.FAILED, None)
     assert scene.now.report[-1].type == "Error"
     assert scene.outcomes.of(outcome) == 1
+
+
+@pytest.mark.parametrize("how", ["given up", "cancelled"])
+def test_one_that_cannot_be_read_has_failed_and_gives_its_turn_to_the_next(
+    scene: Scene, how: str
+) -> None:
+    next_ = replace(deployment(), id="2" * 36, status=DeploymentStatus.QUEUED, build="r2")
+    with scene.database.write() as connection:
+        store.add(connection, next_)
+        damaged = table.update().where(table.c.id == scene.id)
+        connection.execute(damaged.values(document="no JSON"))
+    scene.end(how)
+    with scene.database.read() as connection:
+        assert store.row_of(connection, scene.id).status == DeploymentStatus.FAILED
+        begun = store.with_id(connection, next_.id)
+    assert begun is not None
+    assert begun.status == DeploymentStatus.DEPLOYING
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from connectory.contract.errors import (
 )
 from connectory.contract.scopes import Permission
 from connectory.database import audit
+from connectory.database.documents import Damages
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
 from connectory.deployments import rolling_back, store
@@ -88,6 +89,7 @@ class Asking:
             most=9,
             key_ring=lambda: KeyRing((b"k" * 32,)),
             work_queued=lambda: None,
+            damages=Damages(),
         )
         grant = Grant(
             client_id="ann",

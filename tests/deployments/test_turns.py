@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from connectory.contract.deployments import DeploymentStatus as S
 from connectory.database.engine import Database
+from connectory.database.tables import deployments as table
 from connectory.deployments import model, store
 from connectory.deployments.turns import DEPLOY, Turns
 from connectory.identity.administration import Administration
@@ -88,6 +89,18 @@ def test_one_that_is_deleted_meanwhile_keeps_nobody_waiting(
     beginning.join(30)
     assert not beginning.is_alive()
     assert under_way(database, waiting) == [waiting[1]]
+
+
+def test_one_that_cannot_be_read_keeps_nobody_waiting(
+    database: Database, waiting: list[str]
+) -> None:
+    with database.write() as connection:
+        damaged = table.update().where(table.c.id == waiting[0])
+        connection.execute(damaged.values(document="no JSON"))
+    begun(database, Turns(1))
+    assert under_way(database, waiting[1:]) == [waiting[1]]
+    with database.read() as connection:
+        assert store.row_of(connection, waiting[0]).status == S.FAILED
 
 
 def test_who_comes_while_the_last_one_ends_is_seen(database: Database, waiting: list[str]) -> None:

@@ -86,7 +86,9 @@ def installed(folder: Path, name: str, url: str) -> Installation:
 def hosts(running: postgresql.PostgreSQL, folder: Path) -> Iterator[Hosts]:
     """An installation without nodes yet."""
     url = running.new_database()
-    (folder / "secret.keys").write_text(new_key() + "\n")
+    keys = folder / "secret.keys"
+    keys.write_text(new_key() + "\n")
+    keys.chmod(0o600)
     made = installed(folder, "commands", url)
     made.run("project", "create", PROJECT, "--region", REGION, "--production")
     try:

@@ -16,6 +16,7 @@ import pytest
 
 from connectory.contract.errors import ApiError
 from connectory.database import audit
+from connectory.database.tables import connectors_staged as table
 from connectory.identity.administration import Administration
 from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
@@ -125,6 +126,29 @@ def acts(platform: Platform, id_: str) -> list[tuple[str, str]]:
             if act.subject == id_
         ]
     return found[::-1]
+
+
+def test_a_damaged_one_hides_no_other(
+    platform: Platform, creator: Creator, ann: Reviewer, ready: Json, console: Console
+) -> None:
+    damaged = new_case(platform, creator, key=creator.name("damaged"))
+    with platform.database.write() as connection:
+        of_it = table.c.id == damaged["id"]
+        connection.execute(table.update().where(of_it).values(document='{"id": 1}'))
+    assert case_of(ann, ready) is not None
+    assert case_of(ann, damaged) is None
+    assert ready["id"] in console.run("certification", "list", "--json")[0]
+    found = creator.http.get("/connectors/drafts").json()
+    assert (found["total"], [each["id"] for each in found["results"]]) == (1, [ready["id"]])
+    answer = creator.http.get(f"/connectors/drafts/{damaged['id']}")
+    assert answer.status_code == 500
+    assert [each["code"] for each in answer.json()["errors"]] == ["General"]
+    lines = platform.server.lines()
+    told = [each["message"] for each in lines if each.get("connector_staged") == damaged["id"]]
+    assert len([each for each in told if "lists leave it out" in each]) == 1
+    assert len(told) == 2
+    with platform.database.write() as connection:  # other tests list without it
+        store.remove(connection, damaged["id"])
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

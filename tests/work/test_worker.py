@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 import sqlalchemy
 
+from connectory.database.documents import Damaged
 from connectory.database.tables import audit
 from connectory.kernel.clock import SECOND
 from connectory.work import results, store
@@ -218,6 +219,19 @@ def test_what_cannot_be_mended_by_trying_again_fails_at_once(database, clock):
         ended(database, made)
     assert found(database, made).attempt == 1
     assert effects(database, made) == ["gave up: the file is not there"]
+
+
+def test_a_subject_that_cannot_be_read_is_given_up_at_once(database, clock, caplog):
+    def during(_lease, _step):
+        raise Damaged("Deployment 1 cannot be read: no JSON", kind="deployment", id_="1")
+
+    made = queue(database)
+    with working(worker(database, clock, {"test": Steps(during)})):
+        ended(database, made)
+    assert found(database, made).attempt == 1
+    assert effects(database, made) == ["gave up: Deployment 1 cannot be read: no JSON"]
+    (told,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert told.deployment == "1"
 
 
 def test_any_text_can_be_told_of_a_fault(database, clock):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from connectory.catalogue.service import Catalogue
+from connectory.database.documents import Damages
 from connectory.database.engine import Database
 from connectory.database.feed import Follower, Freshness
 from connectory.database.secrets import KeyRing, load_key_ring
@@ -23,6 +24,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     clock: Clock
     #: Read when the first secret wants it.
     key_ring: Callable[[], KeyRing]
+    damages: Damages
     sources: Sources
 
 
@@ -41,6 +43,7 @@ def ground_of(settings: Settings, database: Database, clock: Clock) -> Ground:
         database=database,
         clock=clock,
         key_ring=functools.cache(lambda: load_key_ring(settings)),
+        damages=Damages(),
         sources=Sources(settings, database, clock),
     )
 

@@ -69,7 +69,7 @@ def interface_of(
             readiness,
             metrics_of(
                 measures,
-                ground.database,
+                ground,
                 core=core,
                 running=running,
                 calling=calling,
@@ -87,6 +87,7 @@ def interface_of(
         measures,
         unavailable=(DatabaseUnavailable,),
         stopping=stopping,
+        damages=ground.damages,
     )
     return Interface(
         readiness=readiness,
@@ -106,12 +107,16 @@ def _staging(ground: Ground, core: Core, working: Working) -> Staging:
         Limits(drafts=settings.max_drafts, requests=settings.max_requests),
         work_queued=working.worker.wake,
         catalogue_changed=core.follower.catch_up,
+        damages=ground.damages,
     )
 
 
 def _staging_endpoints(ground: Ground, core: Core, staging: Staging) -> Sequence[Endpoint]:
     certifications = Certifications(
-        ground.database, ground.clock, catalogue_changed=core.follower.catch_up
+        ground.database,
+        ground.clock,
+        catalogue_changed=core.follower.catch_up,
+        damages=ground.damages,
     )
     return (
         *staging_endpoints.endpoints(staging),
@@ -129,6 +134,7 @@ def _deployment_endpoints(
         most=ground.settings.max_deployments,
         key_ring=ground.key_ring,
         work_queued=working.worker.wake,
+        damages=ground.damages,
     )
     return (
         *deployment_endpoints.endpoints(deployments),

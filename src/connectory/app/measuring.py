@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from connectory.app.calling import Calling
-from connectory.app.core import Core
+from connectory.app.core import Core, Ground
 from connectory.app.working import Working
 from connectory.catalogue.service import Catalogue
+from connectory.database.documents import Damages
 from connectory.database.engine import Database
 from connectory.deployments import measuring
 from connectory.deployments.running import Running
@@ -19,7 +20,7 @@ from connectory.work.service import Worker
 
 def metrics_of(
     measures: Measures,
-    database: Database,
+    ground: Ground,
     *,
     core: Core,
     running: Running,
@@ -30,13 +31,13 @@ def metrics_of(
     return Metrics(
         measures,
         (
-            *_gauges(core.catalogue, database, working.worker),
+            *_gauges(core.catalogue, ground.database, working.worker),
             *measuring.gauges(running.runtime, running.logs),
             *message_measuring.gauges(calling.messages),
             *job_measuring.gauges(calling.jobs),
         ),
         (
-            *_counters(core.catalogue),
+            *_counters(core.catalogue, ground.damages),
             *measuring.counters(working.outcomes, working.scripts, running.logs),
             *message_measuring.counters(calling.messages),
             *job_measuring.counters(calling.jobs),
@@ -81,8 +82,13 @@ def _gauges(catalogue: Catalogue, database: Database, worker: Worker) -> Sequenc
     )
 
 
-def _counters(catalogue: Catalogue) -> Sequence[Reading]:
+def _counters(catalogue: Catalogue, damages: Damages) -> Sequence[Reading]:
     return (
+        Reading(
+            "connectory_damaged_reads",
+            "How often a record was met that cannot be read.",
+            lambda: damages.met,
+        ),
         Reading(
             "connectory_cache_hits", "Connectors that the cache had.", lambda: catalogue.cache.hits
         ),

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from connectory.cli.installation import actor, as_json, opened, show, table, with_settings
+from connectory.database.documents import Damages
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 from connectory.specification.faults import visible
@@ -40,7 +41,7 @@ def certification() -> None:
 def list_(settings: Settings, as_json: bool) -> None:
     """List what waits for a reviewer or is with one; what waits longest comes first."""
     with opened(settings) as database, database.read() as connection:
-        cases = [reviews.case(each) for each in reviews.waiting(connection)]
+        cases = [reviews.case(each) for each in reviews.waiting(connection, Damages())]
     if as_json:
         show(cases)
     elif cases:

@@ -9,6 +9,7 @@ from connectory.cli.messages import MessageFault
 from connectory.cli.releases import ReleaseFault
 from connectory.contract.errors import ApiError
 from connectory.database.backup import BackupError
+from connectory.database.documents import Damaged
 from connectory.database.engine import DatabaseAddressError, DatabaseUnavailable
 from connectory.database.migration import SchemaMismatch
 from connectory.database.secrets import SecretKeysError
@@ -31,6 +32,7 @@ EXPECTED = (
     BackupError,
     CommerceFileError,
     CredentialError,
+    Damaged,
     DatabaseAddressError,
     DatabaseUnavailable,
     DeploymentFault,

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ FORMAT = "1"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _ID_DIGITS = 16
+_ROOT = 0
 
 
 class SecretKeysError(ValueError):
@@ -197,12 +199,18 @@ def _read(file: Path) -> tuple[bytes, ...]:
     """The keys of a file.
 
     Raises:
-        SecretKeysError: it cannot be read, or has other lines than keys.
+        SecretKeysError: it cannot be read, others may read or change it, or it has other lines than
+            keys.
     """
     try:
-        lines = file.read_text(encoding="ascii").splitlines()
+        with file.open(encoding="ascii") as opened:
+            # Of what was opened, whatever the name leads to by now.
+            facts = os.fstat(opened.fileno())
+            lines = opened.read().splitlines()
     except (OSError, UnicodeError) as error:
         raise SecretKeysError(f"the key ring {file} cannot be read: {error}") from None
+    if fault := exposure(file, stat.S_IMODE(facts.st_mode), facts.st_uid, os.geteuid()):
+        raise SecretKeysError(f"the key ring {file} {fault}")
     texts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     try:
         keys = tuple(base64.b64decode(text, altchars=b"-_", validate=True) for text in texts)
@@ -213,6 +221,22 @@ def _read(file: Path) -> tuple[bytes, ...]:
             f"the key ring {file} must have lines of {_KEY_BYTES} bytes in URL-safe base64"
         )
     return keys
+
+
+def exposure(file: Path, mode: int, owner: int, user: int) -> str:
+    """Why a file of keys may not be used by a user, and how to mend it; "" where it may.
+
+    Root may give its own file to a user by its group: so are Secrets of Kubernetes mounted. Nobody
+    else's file is trusted, and root, who may read all, uses those of others as they would.
+    (docs/decisions/0034-who-may-read-the-keys.md)
+    """
+    if owner not in (user, _ROOT) and user != _ROOT:
+        return f"belongs to another user ({owner}), who can change it: `chown {user} {file}`"
+    by_group = owner == _ROOT != user
+    if not mode & (stat.S_IRWXO | (stat.S_IWGRP if by_group else stat.S_IRWXG)):
+        return ""
+    mended = f"chmod {'640' if by_group else '600'} {file}"
+    return f"has the mode {mode:04o}, and others than its owner may read or change it: `{mended}`"
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:

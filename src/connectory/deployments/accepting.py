@@ -11,10 +11,16 @@ from connectory.contract.connectors import (
     ConnectorContent,
 )
 from connectory.contract.deployments import DeploymentConnector, DeploymentDraft, DeploymentType
-from connectory.contract.errors import DeploymentInvalidType, DeploymentProductionDeactivated
+from connectory.contract.errors import (
+    AuthorizationError,
+    DeploymentInvalidType,
+    DeploymentProductionDeactivated,
+)
+from connectory.contract.scopes import Permission
 from connectory.deployments.configuration import Configured
 from connectory.deployments.model import Application, Deployment, Reference, Release
 from connectory.deployments.programs import health_check_of
+from connectory.http.access import Grant
 from connectory.kernel import ids
 from connectory.specification.model import Specification
 from connectory.specification.shape import Scripts
@@ -142,3 +148,16 @@ def as_written(release: Release, subject: Deployment, specification: Specificati
             if each.post_deploy or each.pre_undeploy
         },
     )
+
+
+def require_client_permission(
+    before: Deployment, scopes: tuple[str, ...] | None, grant: Grant
+) -> None:
+    """Make sure that the API Client that a Deployment is to have may be made.
+
+    Raises:
+        AuthorizationError: it is a new one, and the grant makes none.
+    """
+    new = scopes is not None and (before.client is None or before.client.scopes != scopes)
+    if new and Permission.MANAGE_API_CLIENTS not in grant.permissions:
+        raise AuthorizationError

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from connectory.database.documents import Damaged
 from connectory.deployments import store
 from connectory.deployments.clients import AskedClient, CommerceAccess, GeneratedClient
 from connectory.deployments.model import Deployment
@@ -28,7 +29,8 @@ END_CLIENTS: Final = "end-clients"
 #: So long after it was asked for, an API Client is there or will never be: no call takes longer.
 SETTLED: Final = 30 * SECOND
 
-_ACTOR = "deployments"
+#: Who acts where nobody's request is under way.
+_ACTOR: Final = "deployments"
 
 
 class ApiClientError(Exception):
@@ -76,8 +78,8 @@ class ApiClients(Protocol):
             ApiClientError: it cannot be made, or it is not known whether it was.
         """
 
-    def keep(self, connection: Connection, project: str, made: Made, now: int) -> None:
-        """What is to be written of one that was made."""
+    def keep(self, connection: Connection, subject: Deployment, made: Made, now: int) -> None:
+        """Write of one that was made for a Deployment; so the audit log has it."""
 
     def end(self, project: str, id_: str) -> None:
         """End one; nothing happens where it has ended.
@@ -86,15 +88,15 @@ class ApiClients(Protocol):
             ApiClientError: it may be there still.
         """
 
-    def end_named(self, project: str, name: str) -> None:
-        """End those that are called so, if there are any.
+    def end_named(self, project: str, name: str) -> list[str]:
+        """End those that are called so, if there are any; their ids.
 
         Raises:
             ApiClientError: they may be there still.
         """
 
-    def forget(self, connection: Connection, client: GeneratedClient, now: int) -> None:
-        """What is to be written of one that was ended."""
+    def forget(self, connection: Connection, subject: Deployment, id_: str, now: int) -> None:
+        """Write of one of a Deployment that was ended; so the audit log has it."""
 
 
 class OwnClients:
@@ -110,23 +112,24 @@ class OwnClients:
         """One that is there once it is kept."""
         return Made(id=ids.new_client_id(), scopes=scopes, secret=ids.new_client_secret())
 
-    def keep(self, connection: Connection, project: str, made: Made, now: int) -> None:
+    def keep(self, connection: Connection, subject: Deployment, made: Made, now: int) -> None:
         """Write it."""
-        by = Administration(connection, actor=_ACTOR, now=now)
-        key = project.partition(":")[2]
+        by = Administration(connection, actor=actor_for(subject), now=now)
+        key = subject.project.partition(":")[2]
         by.create_generated_client(key, made.scopes, id_=made.id, secret=made.secret)
 
     def end(self, project: str, id_: str) -> None:
         """Nothing: it ends when it is forgotten."""
 
-    def end_named(self, project: str, name: str) -> None:
-        """Nothing: none is there that was not kept."""
+    def end_named(self, project: str, name: str) -> list[str]:  # noqa: ARG002 - as all do
+        """None is there that was not kept."""
+        return []
 
-    def forget(self, connection: Connection, client: GeneratedClient, now: int) -> None:
+    def forget(self, connection: Connection, subject: Deployment, id_: str, now: int) -> None:
         """End it."""
-        by = Administration(connection, actor=_ACTOR, now=now)
+        by = Administration(connection, actor=actor_for(subject), now=now)
         with contextlib.suppress(IdentityError):  # it was revoked before, by whomever
-            by.revoke_client(client.id)
+            by.revoke_client(id_)
 
 
 class Places:
@@ -161,8 +164,8 @@ class Places:
         """
         self.holding(project, client).end(project, client.id)
 
-    def end_named(self, project: str, name: str) -> None:
-        """End what a commerce project was asked for and is called so.
+    def end_named(self, project: str, name: str) -> list[str]:
+        """End what a commerce project was asked for and is called so; the ids.
 
         Raises:
             ApiClientError: it may be there still.
@@ -170,13 +173,18 @@ class Places:
         place = self.of(project)
         if not place.asks:
             raise _no_access(project, f"a commerce project may have an API Client named {name!r}")
-        place.end_named(project, name)
+        return place.end_named(project, name)
 
     def forget(self, connection: Connection, subject: Deployment, now: int) -> None:
         """Write down that all API Clients of a Deployment were ended."""
         for each in (*subject.retired_clients, subject.client):
             if each is not None:
-                self.holding(subject.project, each).forget(connection, each, now)
+                self.holding(subject.project, each).forget(connection, subject, each.id, now)
+
+
+def actor_for(subject: Deployment) -> str:
+    """Who acts on a Deployment, as the audit log names them."""
+    return subject.request.actor if subject.request else _ACTOR
 
 
 def _no_access(project: str, what: str) -> ApiClientError:
@@ -208,7 +216,7 @@ def unused(
     asked = [each for each in subject.asked_clients if each.request != request]
     try:
         serving = subject.release and store.find_release(connection, subject.id, subject.release)
-    except store.Damaged:  # whatever it runs with, none may be taken from it
+    except Damaged:  # whatever it runs with, none may be taken from it
         return [], asked
     used = {each.id for each in (subject.client, serving and serving.client) if each}
     return [each for each in subject.retired_clients if each.id not in used], asked
@@ -225,7 +233,7 @@ def settled(connection: Connection, subject: Deployment, now: int) -> Deployment
     ended = {each.id for each in clients if own.has(each)}
     for each in clients:
         if each.id in ended:
-            own.forget(connection, each, now)
+            own.forget(connection, subject, each.id, now)
     if asked or len(clients) > len(ended):
         work.enqueue(
             connection,

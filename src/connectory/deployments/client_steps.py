@@ -14,11 +14,13 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from connectory.contract.staged import ReportEntryType
-from connectory.database.engine import Database
+from connectory.database.documents import Damaged
+from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.secrets import KeyRing
 from connectory.deployments import api_clients, model, store
 from connectory.deployments.api_clients import SETTLED, ApiClientError, ApiClients, Made, Places
 from connectory.deployments.clients import AskedClient, GeneratedClient
+from connectory.deployments.model import Deployment
 from connectory.deployments.overtaking import Overtaken, served
 from connectory.kernel.clock import Clock
 from connectory.work.lease import Lease
@@ -51,12 +53,17 @@ class ClientStep:
         elif before.scopes is None:
             lease.advance(step, also=lambda connection: self._keep(connection, lease.work, None))
         else:
-            self._make(lease, step, place, before.project, before.scopes)
+            self._make(lease, step, place, before, before.scopes)
 
     def _make(
-        self, lease: Lease, step: str, place: ApiClients, project: str, scopes: tuple[str, ...]
+        self,
+        lease: Lease,
+        step: str,
+        place: ApiClients,
+        before: Deployment,
+        scopes: tuple[str, ...],
     ) -> None:
-        work = lease.work
+        work, project = lease.work, before.project
         asked = None
         if place.asks:
             asked = self._asked(work)
@@ -70,16 +77,31 @@ class ClientStep:
             raise
 
         def keep(connection: Connection) -> None:
-            place.keep(connection, project, made, self._clock())
+            place.keep(connection, before, made, self._clock())
             self._keep(connection, work, made, asked)
 
         try:
             lease.advance(step, also=keep)
         except (LeaseLost, Cancelled, Overtaken):
             # Nothing was written, and nobody will find it but by its name.
-            with contextlib.suppress(ApiClientError):
-                place.end(project, made.id)
+            if place.asks:
+                self._take_back(place, before, made)
             raise
+
+    def _take_back(self, place: ApiClients, subject: Deployment, made: Made) -> None:
+        """End what was made for nobody; where that fails, it is found by its name."""
+        with contextlib.suppress(DatabaseUnavailable):
+            with self._database.write() as connection:
+                place.keep(connection, subject, made, self._clock())
+            with contextlib.suppress(ApiClientError):
+                place.end(subject.project, made.id)
+                self._tell_ended(place, subject, [made.id])
+
+    def _tell_ended(self, place: ApiClients, subject: Deployment, ids: list[str]) -> None:
+        if ids:
+            with self._database.write() as connection:
+                for each in ids:
+                    place.forget(connection, subject, each, self._clock())
 
     def _asked(self, work: Work) -> AskedClient:
         """Write down what an API Client will be called, before it is asked for."""
@@ -105,7 +127,7 @@ class ClientStep:
         ]
         now = self._clock()
         for each in left:
-            place.end_named(before.project, each.name)
+            self._tell_ended(place, before, place.end_named(before.project, each.name))
         if left:
             self._drop(work, {each.name for each in left if each.at + SETTLED <= now})
 
@@ -137,10 +159,18 @@ class ClientStep:
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """What was ended: ids of API Clients, and names of those asked for; and what is in the way."""
+    """What was ended, and what is in the way.
+
+    Attributes:
+        clients: Ids of API Clients.
+        asked: Names of those asked for that are there no more, and will not be.
+        found: Ids of those that were there under such names.
+        problems: Why others may be there still.
+    """
 
     clients: set[str]
     asked: set[str]
+    found: list[str]
     problems: tuple[ApiClientError, ...]
 
     def require_all(self) -> None:
@@ -166,7 +196,8 @@ def ended(
 ) -> Ended:
     """End API Clients where that is done outside of a transaction; one fault stops no other."""
     gone: set[str] = set()
-    found: set[str] = set()
+    settled: set[str] = set()
+    found: list[str] = []
     problems: list[ApiClientError] = []
     for client in clients:
         try:
@@ -177,16 +208,16 @@ def ended(
     for each in asked:
         now = clock()
         try:
-            places.end_named(project, each.name)
+            found += places.end_named(project, each.name)
         except ApiClientError as error:
             problems.append(error)
             continue
         if each.at + SETTLED <= now:
-            found.add(each.name)
+            settled.add(each.name)
         else:
             late = f"the API Client {each.name!r}, asked for just now, may come to be yet"
             problems.append(ApiClientError(late, transient=True))
-    return Ended(clients=gone, asked=found, problems=tuple(problems))
+    return Ended(clients=gone, asked=settled, found=found, problems=tuple(problems))
 
 
 class EndingClients:
@@ -210,6 +241,7 @@ class EndingClients:
         def dropped(connection: Connection) -> None:
             before = store.lock(connection, work.subject)
             if before is not None:
+                self._tell(connection, before, result, own)
                 after = api_clients.without(before, result.clients - own, result.asked)
                 store.save(connection, after)
 
@@ -219,9 +251,20 @@ class EndingClients:
             result.require_all()
         lease.finish(also=dropped)
 
+    def _tell(
+        self, connection: Connection, before: Deployment, result: Ended, own: set[str]
+    ) -> None:
+        """Write down what has ended, once: it is taken out of the Deployment with this."""
+        place, now = self._places.of(before.project), self._clock()
+        known = [each.id for each in before.retired_clients if each.id in result.clients - own]
+        for each in (*known, *result.found):
+            place.forget(connection, before, each, now)
+
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
         """Say that one is there still; the next deploy tries again, and the delete does."""
-        before = store.lock(connection, work.subject)
+        before = None
+        with contextlib.suppress(Damaged):
+            before = store.lock(connection, work.subject)
         if before is not None:
             entry = model.entry(
                 "An API Client could not be removed",

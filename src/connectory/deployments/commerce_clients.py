@@ -17,10 +17,13 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from connectory.deployments.api_clients import ApiClientError, Made
+from connectory.database import audit
+from connectory.database.audit import Act
+from connectory.deployments.api_clients import ApiClientError, Made, actor_for
 from connectory.deployments.clients import CommerceAccess, GeneratedClient
 from connectory.deployments.commerce import CommerceProject
 from connectory.deployments.environment import scope_on
+from connectory.deployments.model import Deployment
 
 T = TypeVar("T")
 
@@ -98,8 +101,10 @@ class CommerceClients:
         )
         return Made(id=created.id, scopes=scopes, secret=created.secret, commerce=access)
 
-    def keep(self, connection: Connection, project: str, made: Made, now: int) -> None:
-        """Nothing: it is there."""
+    def keep(self, connection: Connection, subject: Deployment, made: Made, now: int) -> None:
+        """Tell of it; it is there."""
+        scope = made.commerce.scope if made.commerce else ""
+        self._record(connection, subject, "create", made.id, now, scope=scope)
 
     def end(self, project: str, id_: str) -> None:
         """Delete one; one that is not there has ended.
@@ -109,8 +114,8 @@ class CommerceClients:
         """
         self._delete(project.partition(":")[2], id_)
 
-    def end_named(self, project: str, name: str) -> None:
-        """Delete those that are called so.
+    def end_named(self, project: str, name: str) -> list[str]:
+        """Delete those that are called so; their ids.
 
         Raises:
             ApiClientError: they may be there still.
@@ -120,9 +125,34 @@ class CommerceClients:
         listing = _decoded(_listing, self._api("GET", f"{_path(key)}?{query}"))
         for each in listing.results:
             self._delete(key, each.id)
+        return [each.id for each in listing.results]
 
-    def forget(self, connection: Connection, client: GeneratedClient, now: int) -> None:
-        """Nothing: it has ended."""
+    def forget(self, connection: Connection, subject: Deployment, id_: str, now: int) -> None:
+        """Tell of it; it has ended."""
+        self._record(connection, subject, "revoke", id_, now)
+
+    def _record(
+        self,
+        connection: Connection,
+        subject: Deployment,
+        verb: str,
+        id_: str,
+        now: int,
+        **details: object,
+    ) -> None:
+        details |= {
+            "project": subject.project.partition(":")[2],
+            "deployment": subject.id,
+            "api": self._project.api_url,
+        }
+        act = Act(
+            at=now,
+            actor=actor_for(subject),
+            action=f"deployments:client:{verb}",
+            subject=id_,
+            details=details,
+        )
+        audit.record(connection, act)
 
     def _delete(self, key: str, id_: str) -> None:
         self._api("DELETE", f"{_path(key)}/{quote(id_, safe='')}", good=(_OK, _NOT_FOUND))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from connectory.contract.deployments import DeploymentReportEntry
+from connectory.database.documents import Damaged
 from connectory.database.secrets import SecretKeysError
 from connectory.deployments import model, store
 from connectory.deployments.environment import Environment
@@ -36,7 +37,7 @@ def compared(
             serving = store.find_release(connection, deployment.id, deployment.release)
             if serving is not None:
                 report += _entries(deployment, serving, release, programs, now)
-        except (store.Damaged, SecretKeysError):
+        except (Damaged, SecretKeysError):
             # What it was cannot be read any more, and is no reason not to deploy.
             pass
     return replace(deployment, report=tuple(report))

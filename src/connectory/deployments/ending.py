@@ -6,15 +6,16 @@ on serving.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from connectory.contract.deployments import DeploymentReportEntry
+from connectory.contract.deployments import DeploymentReportEntry, DeploymentStatus
 from connectory.contract.staged import ReportEntryType
 from connectory.contract.webhooks import WebhookEvent
+from connectory.database.documents import Damaged
 from connectory.deployments import api_clients, model, store, telling
 from connectory.deployments.hosting import Hosting
 from connectory.deployments.listening import Listener
@@ -89,7 +90,7 @@ class Ending:
 
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
         """As `Handler` says: it could not be served."""
-        with contextlib.suppress(Overtaken):
+        with contextlib.suppress(Overtaken), self._minding(connection, work):
             if self._warned(connection, work, error):
                 self._outcomes.count("deployed")
                 return
@@ -99,12 +100,22 @@ class Ending:
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """As `Handler` says."""
-        with contextlib.suppress(Overtaken):
+        with contextlib.suppress(Overtaken), self._minding(connection, work):
             if not self._warned(connection, work, "the deployment was cancelled"):
                 advice = "Ask the operator why, or redeploy."
                 entry = self._entry("The deployment was cancelled", advice)
                 self._failed(connection, work, entry, "cancelled")
             self._outcomes.count("cancelled")
+
+    @contextlib.contextmanager
+    def _minding(self, connection: Connection, work: Work) -> Iterator[None]:
+        """Let the turn of a Deployment that cannot be read go on to the next one."""
+        try:
+            yield
+        except Damaged as damaged:
+            store.mark_damaged(connection, damaged.id, DeploymentStatus.FAILED)
+            self._turns.begin(connection, work.project, self._clock())
+            self._outcomes.count("failed")
 
     def _warned(self, connection: Connection, work: Work, why: str) -> bool:
         """End a deploy whose release serves with a Warning; False where it does not serve."""

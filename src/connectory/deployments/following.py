@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from connectory.building.model import BuildFailed
+from connectory.database.documents import Damaged
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.database.secrets import SecretKeysError
 from connectory.deployments import store
@@ -266,7 +267,7 @@ class Following:
             yield
         except _Ended:
             pass
-        except store.Damaged as damaged:
+        except Damaged as damaged:
             log.error("%s: it is left as it is", damaged, extra={"deployment": followed.id})  # noqa: TRY400 - what is wrong is no fault of the program
             followed.version = followed.tried or 0
         except _FAILURES as error:

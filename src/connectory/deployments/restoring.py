@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from connectory.building.model import Builder
 from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
+from connectory.database.documents import Damaged
 from connectory.database.engine import Database
 from connectory.database.secrets import SecretKeysError
 from connectory.deployments import model, store
@@ -69,11 +70,11 @@ def _serving(database: Database) -> list[tuple[Deployment, Release]]:
     with database.read() as connection:
         for id_, deployment in store.everything(connection):
             try:
-                if isinstance(deployment, store.Damaged):
+                if isinstance(deployment, Damaged):
                     raise deployment
                 number = deployment.release
                 release = store.find_release(connection, id_, number) if number else None
-            except store.Damaged as damaged:
+            except Damaged as damaged:
                 log.error("%s: it is left as it is", damaged, extra={"deployment": id_})  # noqa: TRY400 - what is wrong is no fault of the program
                 continue
             if release is not None:
@@ -106,7 +107,11 @@ def tell(
     `also` is done in the same transaction, whether or not it is.
     """
     with database.write() as connection:
-        subject = store.lock(connection, id_)
+        try:
+            subject = store.lock(connection, id_)
+        except Damaged as damaged:
+            log.error("%s: %s is not told in it", damaged, entry.title, extra={"deployment": id_})  # noqa: TRY400 - what is wrong is no fault of the program
+            return
         if subject is None:
             return
         same = [

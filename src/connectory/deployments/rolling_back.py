@@ -13,6 +13,7 @@ from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.errors import InvalidJsonInput
 from connectory.contract.releases import ReleaseOutcome
 from connectory.contract.staged import ReportEntryType
+from connectory.database.documents import Damaged
 from connectory.deployments import model, store
 from connectory.deployments.model import Deployment, Release
 
@@ -27,7 +28,7 @@ def find(connection: Connection, subject: Deployment, number: int) -> Release:
     known = number <= subject.releases  # a database takes no number of any size
     try:
         release = store.find_release(connection, subject.id, number) if known else None
-    except store.Damaged:
+    except Damaged:
         raise InvalidJsonInput(f"{what} cannot be read") from None
     if release is None:
         raise InvalidJsonInput(f"{what} does not exist; its releases are 1 to {subject.releases}")

@@ -23,7 +23,6 @@ from connectory.contract.deployments import (
 from connectory.contract.errors import (
     ApiError,
     ApiErrors,
-    AuthorizationError,
     ConcurrentModification,
     DeploymentApplicationDoNotBelong,
     DeploymentApplicationRequired,
@@ -35,16 +34,17 @@ from connectory.contract.errors import (
     ResourceNotFound,
 )
 from connectory.contract.scalars import IntegrationType
-from connectory.contract.scopes import Permission
 from connectory.database import audit
 from connectory.database.audit import Act
+from connectory.database.documents import Damages
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
-from connectory.deployments import model, references, rolling_back, store
+from connectory.deployments import model, references, rolling_back, salvaging, store
 from connectory.deployments.accepting import (
     deployed_connector,
     kept_or_new,
     release_of,
+    require_client_permission,
     scopes_of,
     type_of,
 )
@@ -91,6 +91,7 @@ class Deployments:
         most: int,
         key_ring: Callable[[], KeyRing],
         work_queued: Callable[[], None],
+        damages: Damages,
     ) -> None:
         """Make it.
 
@@ -103,12 +104,14 @@ class Deployments:
         self._most = most
         self._key_ring = key_ring
         self._work_queued = work_queued
+        self._damages = damages
 
     async def get(self, name: Name, project: str) -> Deployment:
         """A Deployment of a Project (`region:projectKey`).
 
         Raises:
             ResourceNotFound: it has none of this name.
+            Damaged: it cannot be read.
         """
         found = await self._database.reading_promptly(
             store.find, project, id_=name.id, key=name.key
@@ -118,9 +121,10 @@ class Deployments:
         return found
 
     async def query(self, query: Query, project: str) -> tuple[int, list[Deployment]]:
-        """How many of a Project's Deployments match, and those of the page."""
+        """How many of a Project's Deployments match, and the page; both leave out damaged."""
         found = await self._database.reading_promptly(store.of_project, project)
-        matching = [each for each in found if _matches(each, query)]
+        self._damages.left_out(found.damaged)
+        matching = [each for each in found.documents if _matches(each, query)]
         matching = in_order(matching, query.sort, lambda each: each.connector.name)
         return len(matching), matching[query.offset : query.offset + query.limit]
 
@@ -152,12 +156,18 @@ class Deployments:
     async def delete(self, name: Name, grant: Grant, *, skip_scripts: bool = False) -> Deployment:
         """Undeploy, and delete when that is done; a deploy under way is overtaken.
 
+        One that is damaged is deleted, too, with all that is known of it.
+
         Raises:
             ResourceNotFound: the Project has none of this name.
         """
-        before = await self.get(name, grant.project)
+        id_ = await self._database.reading_promptly(
+            store.id_of, grant.project, id_=name.id, key=name.key
+        )
+        if id_ is None:
+            raise name.missing()
         after = await self._database.writing(
-            self._delete, before.id, name, grant, skip_scripts=skip_scripts
+            self._delete, id_, name, grant, skip_scripts=skip_scripts
         )
         self._work_queued()
         return after
@@ -207,7 +217,7 @@ class Deployments:
         if isinstance(action, Rollback):
             earlier = rolling_back.find(connection, before, action.release)
             changed = rolling_back.rolled_back(before, earlier)
-            _require_client_permission(before, changed.scopes, grant)
+            require_client_permission(before, changed.scopes, grant)
         else:
             changed = self._updated(connection, before, grant, action)
         after = self._requested(connection, changed, grant, skip_scripts=action.skip_scripts)
@@ -232,21 +242,25 @@ class Deployments:
         *,
         skip_scripts: bool,
     ) -> Deployment:
-        before = store.lock(connection, id_)
+        before, damaged = salvaging.locked(connection, id_)
         if before is None:
             raise name.missing()
-        if before.status is DeploymentStatus.UNDEPLOYING:
+        if before.status is DeploymentStatus.UNDEPLOYING and damaged is None:
             return before
         actor = f"client:{grant.client_id}"
         after = model.undeploying(
             before, ids.new_id(), self._clock(), actor=actor, skip_scripts=skip_scripts
         )
         store.save(connection, after)
+        about = {}
+        if damaged is not None:
+            self._damages.asked_for(damaged)
+            about["damaged"] = True
         now = after.last_modified_at
         enqueue(connection, UNDEPLOY, after, now)
         if before.status is DeploymentStatus.DEPLOYING:
             self._turns.begin(connection, after.project, now)
-        self._record(connection, after, grant, "delete", version=after.version)
+        self._record(connection, after, grant, "delete", version=after.version, **about)
         return after
 
     def _updated(
@@ -283,7 +297,7 @@ class Deployments:
         if not declared:
             raise DeploymentApplicationRequired
         scopes = scopes_of(content.api_client)
-        _require_client_permission(before, scopes, grant)
+        require_client_permission(before, scopes, grant)
         ring = self._key_ring()
         values = configured(
             declared,
@@ -356,19 +370,6 @@ def _enqueue_deploy(connection: Connection, subject: Deployment, now: int) -> No
     """Queue the work of a deploy, unless it has to wait for its turn."""
     if subject.status is DeploymentStatus.DEPLOYING:
         enqueue(connection, DEPLOY, subject, now)
-
-
-def _require_client_permission(
-    before: Deployment, scopes: tuple[str, ...] | None, grant: Grant
-) -> None:
-    """Make sure that the API Client that a Deployment is to have may be made.
-
-    Raises:
-        AuthorizationError: it is a new one, and the grant makes none.
-    """
-    new = scopes is not None and (before.client is None or before.client.scopes != scopes)
-    if new and Permission.MANAGE_API_CLIENTS not in grant.permissions:
-        raise AuthorizationError
 
 
 def _shared(given: object) -> DeploymentGlobalConfiguration | None:

@@ -2,29 +2,24 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from connectory.contract.deployments import DeploymentStatus
 from connectory.contract.releases import ReleaseOutcome
+from connectory.database.documents import Damaged, Documents, Read
 from connectory.database.tables import deployments as table
 from connectory.database.tables import releases
 from connectory.deployments.model import Deployment, Release
-
-T = TypeVar("T")
 
 #: So many releases are read at a time where one that was deployed is looked for.
 _LOOKED_AT = 10
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Deployment)
-_release_decoder = msgspec.json.Decoder(Release)
-
-
-class Damaged(ValueError):
-    """A row is there, and is no document of its kind: this version cannot read it."""
+_documents = Documents(Deployment, kind="deployment")
+_release_documents = Documents(Release, kind="deployment")
 
 
 def add(connection: Connection, subject: Deployment) -> None:
@@ -36,19 +31,45 @@ def add(connection: Connection, subject: Deployment) -> None:
 def find(
     connection: Connection, project: str, *, id_: str | None = None, key: str | None = None
 ) -> Deployment | None:
-    """A Deployment of a Project (`region:projectKey`) by its id or by its key."""
-    query: Select[Any] = select(table.c.document).where(table.c.project == project)
+    """A Deployment of a Project (`region:projectKey`) by its id or by its key.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
+    query: Select[Any] = select(table.c.id, table.c.document).where(table.c.project == project)
     return _one(connection, query.where(table.c.key == key if id_ is None else table.c.id == id_))
 
 
 def with_id(connection: Connection, id_: str) -> Deployment | None:
-    """A Deployment of any Project."""
-    return _one(connection, select(table.c.document).where(table.c.id == id_))
+    """A Deployment of any Project.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
+    return _one(connection, _of_id(id_))
 
 
 def lock(connection: Connection, id_: str) -> Deployment | None:
-    """A Deployment of any Project; nobody else changes it before this transaction ends."""
-    return _one(connection, select(table.c.document).where(table.c.id == id_).with_for_update())
+    """A Deployment of any Project; nobody else changes it before this transaction ends.
+
+    Raises:
+        Damaged: it cannot be read; it is locked all the same.
+    """
+    return _one(connection, _of_id(id_).with_for_update())
+
+
+def row_of(connection: Connection, id_: str) -> Row[Any]:
+    """The row of a Deployment that is there, as it is kept."""
+    return connection.execute(select(table).where(table.c.id == id_)).one()
+
+
+def id_of(
+    connection: Connection, project: str, *, id_: str | None = None, key: str | None = None
+) -> str | None:
+    """The id of a Deployment by its id or by its key, also of one that cannot be read."""
+    query = select(table.c.id).where(table.c.project == project)
+    query = query.where(table.c.key == key if id_ is None else table.c.id == id_)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def id_of_key(connection: Connection, project: str, key: str) -> str | None:
@@ -62,16 +83,22 @@ def save(connection: Connection, subject: Deployment) -> None:
     connection.execute(table.update().where(table.c.id == subject.id).values(_values(subject)))
 
 
+def mark_damaged(connection: Connection, id_: str, status: DeploymentStatus) -> None:
+    """Write where a Deployment is that cannot be read, so that nobody waits for it."""
+    connection.execute(table.update().where(table.c.id == id_).values(status=status))
+
+
 def remove(connection: Connection, id_: str) -> None:
     """Delete a Deployment with its releases."""
     connection.execute(releases.delete().where(releases.c.deployment_id == id_))
     connection.execute(table.delete().where(table.c.id == id_))
 
 
-def of_project(connection: Connection, project: str) -> list[Deployment]:
+def of_project(connection: Connection, project: str) -> Read[Deployment]:
     """All Deployments of a Project, in the order of their ids."""
-    query = select(table.c.document).where(table.c.project == project).order_by(table.c.id)
-    return [_decoder.decode(text) for text in connection.execute(query).scalars()]
+    query = select(table.c.id, table.c.document).where(table.c.project == project)
+    rows = connection.execute(query.order_by(table.c.id))
+    return _documents.read_all((tuple(row) for row in rows), "Deployment")
 
 
 def ids(connection: Connection) -> set[str]:
@@ -96,11 +123,9 @@ def with_serving(connection: Connection, id_: str) -> tuple[Deployment | None, R
     Raises:
         Damaged: one of them cannot be read.
     """
-    query = select(table.c.document).where(table.c.id == id_)
-    text = connection.execute(query).scalar_one_or_none()
-    if text is None:
+    deployment = with_id(connection, id_)
+    if deployment is None:
         return None, None
-    deployment = _decoded(_decoder, text, f"Deployment {id_}")
     number = deployment.release
     return deployment, find_release(connection, id_, number) if number else None
 
@@ -110,7 +135,7 @@ def everything(connection: Connection) -> Iterator[tuple[str, Deployment | Damag
     query = select(table.c.id, table.c.document).order_by(table.c.id)
     for id_, text in connection.execute(query):
         try:
-            yield id_, _decoded(_decoder, text, f"Deployment {id_}")
+            yield id_, _documents.read(text, id_, f"Deployment {id_}")
         except Damaged as damaged:
             yield id_, damaged
 
@@ -161,7 +186,8 @@ def find_release(connection: Connection, deployment_id: str, number: int) -> Rel
     text = connection.execute(query).scalar_one_or_none()
     if text is None:
         return None
-    return _decoded(_release_decoder, text, f"release {number} of Deployment {deployment_id}")
+    what = f"release {number} of Deployment {deployment_id}"
+    return _release_documents.read(text, deployment_id, what)
 
 
 def releases_of(
@@ -185,7 +211,7 @@ def releases_of(
     found = []
     for text in connection.execute(query).scalars():
         with contextlib.suppress(Damaged):
-            found.append(_decoded(_release_decoder, text, "a release"))
+            found.append(_release_documents.read(text, deployment_id, "a release"))
     return found
 
 
@@ -205,16 +231,13 @@ def count_releases(connection: Connection, deployment_id: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def _of_id(id_: str) -> Select[Any]:
+    return select(table.c.id, table.c.document).where(table.c.id == id_)
+
+
 def _one(connection: Connection, query: Select[Any]) -> Deployment | None:
-    text = connection.execute(query).scalar_one_or_none()
-    return None if text is None else _decoder.decode(text)
-
-
-def _decoded(decoder: "msgspec.json.Decoder[T]", text: str, what: str) -> T:
-    try:
-        return decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Damaged(f"{what} cannot be read: {error}") from None
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _documents.read(row.document, row.id, f"Deployment {row.id}")
 
 
 def _values(subject: Deployment) -> dict[str, object]:

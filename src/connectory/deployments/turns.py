@@ -4,13 +4,18 @@ Who waits has no work in the queue. Whoever ends a deploy lets the next one begi
 transaction: so there is never one that waits for nothing.
 """
 
+import logging
+
 from sqlalchemy import Connection
 
 from connectory.contract.deployments import DeploymentStatus
+from connectory.database.documents import Damaged
 from connectory.deployments import model, store
 from connectory.deployments.model import Deployment
 from connectory.identity import store as identity
 from connectory.work import store as work
+
+log = logging.getLogger(__name__)
 
 #: The kinds of work that serve Deployments.
 DEPLOY, UNDEPLOY = "deploy", "undeploy"
@@ -36,7 +41,12 @@ class Turns:
         """
         _lock(connection, project)
         while self._free(connection, project) and (id_ := store.first_queued(connection, project)):
-            before = store.lock(connection, id_)
+            try:
+                before = store.lock(connection, id_)
+            except Damaged as damaged:
+                log.error("%s: its deploy is given up", damaged, extra={"deployment": id_})  # noqa: TRY400 - what is wrong is no fault of the program
+                store.mark_damaged(connection, id_, DeploymentStatus.FAILED)
+                continue
             # One that was deleted meanwhile is not found again.
             if before is not None and before.status is DeploymentStatus.QUEUED:
                 after = model.admitted(before, now)

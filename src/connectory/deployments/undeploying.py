@@ -10,8 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from connectory.contract.deployments import DeploymentReportEntry
+from connectory.contract.deployments import DeploymentReportEntry, DeploymentStatus
 from connectory.contract.staged import ReportEntryType
+from connectory.database.documents import Damaged
 from connectory.database.engine import Database
 from connectory.deployments import model, store
 from connectory.deployments.api_clients import Places
@@ -97,7 +98,13 @@ class Undeploying:
         if deployment.client is not None:
             clients.append(deployment.client)
         asked = deployment.asked_clients
-        ended(self._places, deployment.project, clients, asked, self._clock).require_all()
+        result = ended(self._places, deployment.project, clients, asked, self._clock)
+        if result.found:
+            place = self._places.of(deployment.project)
+            with self._database.write() as connection:
+                for each in result.found:
+                    place.forget(connection, deployment, each, self._clock())
+        result.require_all()
 
     def give_up(self, connection: Connection, work: Work, error: str) -> None:
         """Say that it could not be undeployed; it can be asked for again."""
@@ -107,8 +114,11 @@ class Undeploying:
             type_=ReportEntryType.ERROR,
             message=error,
         )
-        with contextlib.suppress(Overtaken):
-            self._failed(connection, work, entry)
+        try:
+            with contextlib.suppress(Overtaken):
+                self._failed(connection, work, entry)
+        except Damaged as damaged:
+            store.mark_damaged(connection, damaged.id, DeploymentStatus.UNDEPLOY_FAILED)
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """The same, because an operator cancelled it."""

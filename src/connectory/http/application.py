@@ -23,6 +23,7 @@ from connectory.contract.errors import (
     ServiceUnavailable,
     UriTooLong,
 )
+from connectory.database.documents import Damaged, Damages
 from connectory.http import answers, bodies, events, proxies
 from connectory.http.access import Authenticator, Grant, OperatorGrant
 from connectory.http.answers import Response
@@ -58,7 +59,7 @@ class Application:
     """Serves the endpoints of a table.
 
     `unavailable` are exceptions that mean "try again": they become 503, not 500. Answers without an
-    end are ended when `stopping` is set.
+    end are ended when `stopping` is set. Rows that cannot be read are told to `damages`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Application:
         *,
         unavailable: tuple[type[Exception], ...] = (),
         stopping: asyncio.Event | None = None,
+        damages: Damages | None = None,
     ) -> None:
         self._router = Router(endpoints)
         self._authenticator = authenticator
@@ -77,6 +79,7 @@ class Application:
         self._measures = measures
         self._unavailable = unavailable
         self._stopping = stopping or asyncio.Event()
+        self._damages = damages or Damages()
         self._streams = 0
         rate = settings.project_requests_per_second
         self._rates = Rates(rate) if rate else None
@@ -221,6 +224,9 @@ class Application:
         if isinstance(error, self._unavailable):
             log.error("unavailable: %s", error)
             return ServiceUnavailable("The database cannot be reached; try again in a moment")
+        if isinstance(error, Damaged):
+            self._damages.asked_for(error)
+            return General()
         log.error("a request failed", exc_info=error)
         return General()
 

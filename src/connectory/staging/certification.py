@@ -16,6 +16,7 @@ from connectory.contract.errors import ConcurrentModification, ReviewNotPossible
 from connectory.contract.scalars import is_id
 from connectory.contract.staged import ConnectorStatus
 from connectory.database import audit
+from connectory.database.documents import Damages
 from connectory.database.engine import Database
 from connectory.kernel.clock import Clock, to_rfc3339
 from connectory.kernel.transitions import NoTransition
@@ -45,10 +46,14 @@ class Review(Struct, frozen=True, kw_only=True):
     version: int | None = None
 
 
-def waiting(connection: Connection) -> list[Staged]:
-    """All that wait for a reviewer or are with one; what waits longest comes first."""
+def waiting(connection: Connection, damages: Damages) -> list[Staged]:
+    """All that wait for a reviewer or are with one; what waits longest comes first.
+
+    What cannot be read is left out, and told to `damages`.
+    """
     found = store.with_status(connection, *UNDER_CERTIFICATION)
-    return sorted(found, key=lambda subject: (_since(subject), subject.id))
+    damages.left_out(found.damaged)
+    return sorted(found.documents, key=lambda subject: (_since(subject), subject.id))
 
 
 def named(connection: Connection, text: str) -> Name:
@@ -150,16 +155,22 @@ class Certifications:
     """The certifications of all Projects, for the requests of one node."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, catalogue_changed: Callable[[], Awaitable[None]]
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        catalogue_changed: Callable[[], Awaitable[None]],
+        damages: Damages,
     ) -> None:
         """Make it; when `catalogue_changed` ends, this node shows what was published."""
         self._database = database
         self._clock = clock
         self._catalogue_changed = catalogue_changed
+        self._damages = damages
 
     async def waiting(self) -> list[Staged]:
         """See `waiting`."""
-        return await self._database.reading_promptly(waiting)
+        return await self._database.reading_promptly(waiting, self._damages)
 
     async def review(self, id_: str, update: CertificationUpdate, reviewer: str) -> Staged:
         """Do what a reviewer sent.

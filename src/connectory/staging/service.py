@@ -27,6 +27,7 @@ from connectory.contract.scalars import IntegrationType
 from connectory.contract.staged import ConnectorStagedDraft, ConnectorUpdate
 from connectory.database import audit, feed
 from connectory.database.audit import Act
+from connectory.database.documents import Damages
 from connectory.database.engine import Database
 from connectory.http.access import Grant
 from connectory.kernel import ids
@@ -87,6 +88,7 @@ class Staging:
         *,
         work_queued: Callable[[], None],
         catalogue_changed: Callable[[], Awaitable[None]],
+        damages: Damages,
     ) -> None:
         """Make it.
 
@@ -100,6 +102,7 @@ class Staging:
         self._limits = limits
         self._work_queued = work_queued
         self._catalogue_changed = catalogue_changed
+        self._damages = damages
         self._fetches = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
 
     async def get(self, name: Name, project: str) -> Staged:
@@ -107,6 +110,7 @@ class Staging:
 
         Raises:
             ResourceNotFound: it has none of this name.
+            Damaged: it cannot be read.
         """
         found = await self._database.reading_promptly(store.find, id_=name.id, key=name.key)
         if found is None or found.project != project:
@@ -115,9 +119,10 @@ class Staging:
         return found
 
     async def query(self, query: Query, project: str) -> tuple[int, list[Staged]]:
-        """How many of a Project's ConnectorStaged match, and those of the page."""
+        """How many of a Project's ConnectorStaged match, and the page; both leave out damaged."""
         found = await self._database.reading_promptly(store.of_project, project)
-        matching = [each for each in found if _matches(each, query)]
+        self._damages.left_out(found.damaged)
+        matching = [each for each in found.documents if _matches(each, query)]
         matching = in_order(matching, query.sort, lambda each: each.data.name)
         page = matching[query.offset : query.offset + query.limit]
         await self._let_catalogue_follow(page)

@@ -1,17 +1,18 @@
 """The rows of ConnectorStaged."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Select, func, select
 
 from connectory.contract.staged import ConnectorStatus
+from connectory.database.documents import Documents, Read
 from connectory.database.tables import connectors_staged as table
 from connectory.staging.model import Staged
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Staged)
+_documents = Documents(Staged, kind="connector_staged")
+_WHAT = "ConnectorStaged"
 
 
 def add(connection: Connection, subject: Staged) -> None:
@@ -23,14 +24,22 @@ def add(connection: Connection, subject: Staged) -> None:
 def find(
     connection: Connection, *, id_: str | None = None, key: str | None = None
 ) -> Staged | None:
-    """A ConnectorStaged by its id or by its key."""
+    """A ConnectorStaged by its id or by its key.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
     return _one(connection, _named(id_, key))
 
 
 def lock(
     connection: Connection, *, id_: str | None = None, key: str | None = None
 ) -> Staged | None:
-    """The same; nobody else changes it before this transaction ends."""
+    """The same; nobody else changes it before this transaction ends.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
     return _one(connection, _named(id_, key).with_for_update())
 
 
@@ -49,10 +58,9 @@ def remove(connection: Connection, id_: str) -> None:
     connection.execute(table.delete().where(table.c.id == id_))
 
 
-def of_project(connection: Connection, project: str) -> list[Staged]:
+def of_project(connection: Connection, project: str) -> Read[Staged]:
     """All ConnectorStaged of a Project, given as `region:projectKey`, in the order of their ids."""
-    query = select(table.c.document).where(table.c.project == project).order_by(table.c.id)
-    return [_decoder.decode(text) for text in connection.execute(query).scalars()]
+    return _all(connection, _row().where(table.c.project == project).order_by(table.c.id))
 
 
 def count(connection: Connection, project: str) -> int:
@@ -61,25 +69,27 @@ def count(connection: Connection, project: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def with_status(connection: Connection, *statuses: ConnectorStatus) -> Iterator[Staged]:
+def with_status(connection: Connection, *statuses: ConnectorStatus) -> Read[Staged]:
     """All ConnectorStaged in one of these statuses, of any Project; changed longest ago first."""
-    query = (
-        select(table.c.document)
-        .where(table.c.status.in_(statuses))
-        .order_by(table.c.last_modified_at, table.c.id)
-    )
-    for text in connection.execute(query).scalars():
-        yield _decoder.decode(text)
+    query = _row().where(table.c.status.in_(statuses))
+    return _all(connection, query.order_by(table.c.last_modified_at, table.c.id))
+
+
+def _row() -> Select[Any]:
+    return select(table.c.id, table.c.document)
 
 
 def _named(id_: str | None, key: str | None) -> Select[Any]:
-    query: Select[Any] = select(table.c.document)
-    return query.where(table.c.key == key if id_ is None else table.c.id == id_)
+    return _row().where(table.c.key == key if id_ is None else table.c.id == id_)
+
+
+def _all(connection: Connection, query: Select[Any]) -> Read[Staged]:
+    return _documents.read_all((tuple(row) for row in connection.execute(query)), _WHAT)
 
 
 def _one(connection: Connection, query: Select[Any]) -> Staged | None:
-    text = connection.execute(query).scalar_one_or_none()
-    return None if text is None else _decoder.decode(text)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _documents.read(row.document, row.id, f"{_WHAT} {row.id}")
 
 
 def _values(subject: Staged) -> dict[str, object]:

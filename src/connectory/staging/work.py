@@ -15,6 +15,7 @@ from msgspec import UNSET
 from sqlalchemy import Connection
 
 from connectory.contract.staged import ConnectorReportEntry, ReportEntryType
+from connectory.database.documents import Damaged
 from connectory.database.engine import Database
 from connectory.kernel.clock import Clock, to_rfc3339
 from connectory.sources.model import Fetched, SourceError
@@ -87,12 +88,12 @@ class Checking:
             entry = outcomes.error_entry("The checks could not be made", error, now)
             return outcomes.failed(outcomes.entered(subject, self._kind, entry), self._kind, now)
 
-        with contextlib.suppress(Overtaken):
+        with contextlib.suppress(Overtaken, Damaged):
             self._change(connection, work, failed)
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """End the request as cancelled."""
-        with contextlib.suppress(Overtaken):
+        with contextlib.suppress(Overtaken, Damaged):
             self._change(
                 connection,
                 work,

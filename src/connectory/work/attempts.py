@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 
+from connectory.database.documents import Damaged
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.kernel.clock import Clock
 from connectory.work import results
@@ -80,6 +81,9 @@ class Attempts:
             case Cancelled():
                 self._cancel(lease)
             case WorkFailed():
+                self._give_up(lease, _told(fault))
+            case Damaged():  # it will be no other the next time
+                log.error("%s: work on it is given up", fault, extra={fault.kind: fault.id})
                 self._give_up(lease, _told(fault))
             case WorkDelayed():
                 self._try_again(lease, _told(fault))
