@@ -245,6 +245,7 @@ async def serve(
     stopped = asyncio.Event()
     async with (
         node.follower.following(),
+        node.catalogue.tidied(),
         node.running.running(settings.drain_seconds, built_here=node.following.built_here),
         node.following.following(),
         _sharing(node),
