@@ -20,6 +20,7 @@ async def serve(
     stopped, drain = asyncio.Event(), Drain(settings.drain_seconds)
     async with (
         node.follower.following(),
+        node.catalogue.tidied(),
         node.running.running(drain.left, built_here=node.following.built_here),
         node.following.following(),
         _sharing(node),

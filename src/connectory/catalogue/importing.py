@@ -2,8 +2,9 @@
 
 Lines are read one by one into a temporary table, which is the importing connection's own, so that
 nobody waits meanwhile and memory stays bounded. Then what each line means is worked out against
-the catalogue, and one transaction writes it. Should the catalogue have changed in between, that
-is worked out once more inside the transaction. (docs/decisions/0008-imports-are-staged-aside.md)
+the catalogue, and written where nobody looks (see `preparing`); one short transaction shows it.
+Should one of the same Connectors have changed in between, all that is done once more inside the
+transaction. (docs/decisions/0036-imports-are-prepared-in-place.md)
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,13 +12,15 @@ from itertools import islice
 from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exc, text
 
+from connectory.catalogue import preparing
 from connectory.catalogue.lines import read_line
 from connectory.contract.decoding import DecodingError
 from connectory.database import audit, feed
 from connectory.database.audit import Act
-from connectory.database.engine import Database
+from connectory.database.engine import Database, Session
+from connectory.database.serving import importing_alone
 from connectory.kernel import ids
 
 _BATCH = 1_000
@@ -78,18 +81,59 @@ def import_connectors(
             for found in _repeated_names(connection):
                 count(found)
         _refuse(faults)
-        with session.aside() as connection:
-            seen = feed.position(connection)
-            _resolve(connection, now, count)
-        _refuse(faults)
-        with session.write() as connection:
-            if feed.hold(connection) != seen:
+        with importing_alone(database, session):
+            preparing.sweep_alone(database, session)
+            with session.aside() as connection:
+                seen = feed.position(connection)
                 _resolve(connection, now, count)
-                _refuse(faults)
-            result = _write(connection, now)
-            if result.created or result.changed:
-                _record(connection, result, actor=actor, now=now)
+                result = _result(connection)
+            _refuse(faults)
+            if not result.created and not result.changed:
+                return result
+            number = _prepared(database, session, now)
+            try:
+                with session.write() as connection:
+                    if number is None or not _still_true(connection, seen, number):
+                        preparing.clear(connection)
+                        _resolve(connection, now, count)
+                        _refuse(faults)
+                        result = _result(connection)
+                        number = preparing.prepare_at_once(connection, now=now)
+                    preparing.show(connection, number)
+                    if result.created or result.changed:
+                        _record(connection, result, actor=actor, now=now)
+            except ImportFault:
+                preparing.sweep_alone(database, session)
+                raise
     return result
+
+
+def _prepared(database: Database, session: Session, now: int) -> int | None:
+    """The number that shows what was prepared; none where somebody else was faster."""
+    try:
+        return preparing.prepare(database, session, now=now)
+    except exc.IntegrityError:
+        return None
+
+
+def _still_true(connection: Connection, seen: tuple[str, int], number: int) -> bool:
+    """Whether what the lines meant when the feed was there holds, and all is still prepared.
+
+    The feed is held from here to the end of the transaction.
+    """
+    epoch, head = feed.hold(connection)
+    if (epoch, head) == seen and feed.reserved(connection) == number:
+        return True
+    changed = text("""
+        SELECT 1 FROM connectors c WHERE c.seq > :seen AND c.seq <= :head
+        AND (EXISTS (SELECT 1 FROM import_resolved r WHERE r.id = c.id)
+             OR EXISTS (SELECT 1 FROM import_resolved r WHERE r.key = c.key)) LIMIT 1""")
+    return (
+        epoch == seen[0]
+        and feed.reserved(connection) == number
+        and connection.execute(changed, {"seen": seen[1], "head": head}).first() is None
+        and next(_drafted(connection), None) is None
+    )
 
 
 def _refuse(faults: int) -> None:
@@ -206,6 +250,12 @@ def _resolve(connection: Connection, now: int, fault: Callable[[LineFault], None
         ORDER BY id"""),
         {"now": now},
     )
+    for name in ("id", "key"):
+        index = f"CREATE INDEX IF NOT EXISTS import_resolved_{name} ON import_resolved ({name})"
+        connection.execute(text(index))
+    if connection.dialect.name == "postgresql":
+        # It does not look at temporary tables by itself, and would walk all of one for each piece.
+        connection.execute(text("ANALYZE import_resolved"))
     for found in _conflicts(connection):
         fault(found)
 
@@ -223,12 +273,7 @@ def _conflicts(connection: Connection) -> Iterator[LineFault]:
         JOIN connectors c ON c.key = r.key AND c.id <> r.id ORDER BY r.line""")
     for row in connection.execute(taken):
         yield LineFault(row.line, "key", f"'{row.key}' is the key of the Connector {row.id}")
-    drafted = text("""
-        SELECT r.line, s.id FROM import_resolved r JOIN connectors_staged s
-        ON s.id = r.id OR s.key = r.key
-        WHERE r.source <> 'staged' ORDER BY r.line""")
-    for row in connection.execute(drafted):
-        yield LineFault(row.line, "", f"the ConnectorStaged {row.id} has this id or key")
+    yield from _drafted(connection)
     twice = text("""
         SELECT max(line) AS line, min(line) AS first, id FROM import_resolved
         GROUP BY id HAVING count(*) > 1 ORDER BY 1""")
@@ -236,34 +281,22 @@ def _conflicts(connection: Connection) -> Iterator[LineFault]:
         yield LineFault(row.line, "", f"it names the Connector {row.id}, as line {row.first} does")
 
 
-def _write(connection: Connection, now: int) -> ImportResult:
+def _drafted(connection: Connection) -> Iterator[LineFault]:
+    """Lines whose id or key a ConnectorStaged has.
+
+    CROSS: each of these looks for its lines, which are many, and SQLite has it the other way round.
+    """
+    drafted = text("""
+        SELECT r.line, s.id FROM connectors_staged s CROSS JOIN import_resolved r
+        WHERE (r.id = s.id OR r.key = s.key) AND r.source <> 'staged' ORDER BY r.line""")
+    for row in connection.execute(drafted):
+        yield LineFault(row.line, "", f"the ConnectorStaged {row.id} has this id or key")
+
+
+def _result(connection: Connection) -> ImportResult:
     counts = text("SELECT state, count(*) FROM import_resolved GROUP BY state")
     states: dict[str, int] = {row[0]: row[1] for row in connection.execute(counts)}
-    result = ImportResult(
-        states.get("new", 0), states.get("changed", 0), states.get("unchanged", 0)
-    )
-    if not result.created and not result.changed:
-        return result
-    connection.execute(
-        text("""
-        INSERT INTO connectors (id, key, version, seq, source, owner, private_projects,
-            created_at, last_modified_at)
-        SELECT id, key, version + 1, :seq, 'import', owner, private_projects,
-            created_at, last_modified_at
-        FROM import_resolved WHERE state <> 'unchanged'
-        ON CONFLICT (id) DO UPDATE SET key = excluded.key, version = excluded.version,
-            seq = excluded.seq, owner = excluded.owner,
-            private_projects = excluded.private_projects, created_at = excluded.created_at,
-            last_modified_at = excluded.last_modified_at"""),
-        {"seq": feed.advance(connection)},
-    )
-    connection.execute(
-        text("""
-        INSERT INTO connector_versions (connector_id, version, content, published_at)
-        SELECT id, version + 1, content, :now FROM import_resolved WHERE state <> 'unchanged'"""),
-        {"now": now},
-    )
-    return result
+    return ImportResult(states.get("new", 0), states.get("changed", 0), states.get("unchanged", 0))
 
 
 def _record(connection: Connection, result: ImportResult, *, actor: str, now: int) -> None:

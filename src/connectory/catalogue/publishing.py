@@ -18,7 +18,9 @@ _encoder = msgspec.json.Encoder()
 
 def id_of_key(connection: Connection, key: str) -> str | None:
     """The Connector that has a key, whether listed or not."""
-    query = select(connectors.c.id).where(connectors.c.key == key)
+    query = select(connectors.c.id).where(
+        connectors.c.key == key, feed.is_reached(connectors.c.seq)
+    )
     return connection.execute(query).scalar_one_or_none()
 
 
@@ -46,16 +48,19 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
 def publish(connection: Connection, publication: Publication) -> None:
     """Publish a version of a Connector; the first one makes the Connector."""
-    key = publication.content.key
+    number = feed.advance(connection)
+    key = None if publication.content.key is msgspec.UNSET else publication.content.key
+    if key is not None:
+        _make_way(connection, key)
     values = {
-        "key": None if key is msgspec.UNSET else key,
+        "key": key,
         "version": publication.version,
         "source": "staged",
         "owner": publication.owner,
         "private_projects": _projects(publication.private_projects),
         "listed": True,
         "last_modified_at": publication.now,
-        "seq": feed.advance(connection),
+        "seq": number,
     }
     if publication.version == 1:
         made = {"id": publication.id, "created_at": publication.now, **values}
@@ -87,6 +92,19 @@ def assign(connection: Connection, id_: str, private_projects: Sequence[str]) ->
     """Say for which Projects a Connector exists while it is private."""
     projects = _projects(private_projects)
     _change(connection, id_, {"private_projects": projects, "seq": feed.advance(connection)})
+
+
+def _make_way(connection: Connection, key: str) -> None:
+    """Remove the Connector with a key that an import has prepared; the import hears of it."""
+    query = select(connectors.c.id).where(
+        connectors.c.key == key, ~feed.is_reached(connectors.c.seq)
+    )
+    id_ = connection.execute(query).scalar_one_or_none()
+    if id_ is not None:
+        versions = connector_versions.delete().where(connector_versions.c.connector_id == id_)
+        connection.execute(versions)
+        connection.execute(connectors.delete().where(connectors.c.id == id_))
+        feed.disturb(connection)
 
 
 def _change(connection: Connection, id_: str, values: Mapping[str, object]) -> None:

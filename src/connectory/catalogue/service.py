@@ -6,20 +6,23 @@ never changes, so neither can be out of step with the other.
 """
 
 import asyncio
+import contextlib
 import gc
+import logging
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy
 from msgspec import Struct
 
-from connectory.catalogue import store
+from connectory.catalogue import preparing, store
 from connectory.catalogue.cache import ResponseCache
 from connectory.catalogue.index import SearchIndex
 from connectory.catalogue.model import Document, Query
 from connectory.contract.errors import ServiceUnavailable
-from connectory.database.engine import Database
+from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.http.answers import Response, tag_of
 
 #: More changes than this at once are taken in by building the index anew, in a worker thread.
@@ -28,6 +31,8 @@ MOST_STAGED = 2_000
 MOST_REPLACED = 0.25
 #: How long the event loop may be kept by changes before it serves requests again.
 _SLICE_SECONDS = 0.005
+
+log = logging.getLogger(__name__)
 
 
 class _Whole(Struct, frozen=True):
@@ -86,6 +91,20 @@ class Catalogue:
             b",".join(bodies),
         )
         return Response(200, body, etag=tag_of(body))
+
+    @contextlib.asynccontextmanager
+    async def tidied(self) -> AsyncIterator[None]:
+        """While the block runs, remove what an import that died has left behind."""
+        ended = threading.Event()
+        task = asyncio.create_task(asyncio.to_thread(preparing.sweep, self._database, ended))
+        try:
+            yield
+        finally:
+            ended.set()
+            try:
+                await task
+            except DatabaseUnavailable as error:
+                log.warning("what a broken import has left stays for the next start: %s", error)
 
     def read(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
         """The changed Connectors, or a whole new index (see `database.feed.Subscriber`)."""

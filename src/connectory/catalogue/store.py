@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import sqlalchemy
 from msgspec import UNSET, Struct, UnsetType
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from connectory.catalogue.model import Document
 from connectory.contract.connectors import ConnectorContent
 from connectory.contract.scalars import IntegrationType
+from connectory.database import feed
 from connectory.database.tables import connector_versions, connectors
 
 #: (id of the Connector, version)
@@ -72,7 +73,8 @@ def history(connection: Connection, connector_id: str) -> Iterator[Row[Any]]:
             connector_versions.c.content,
             connector_versions.c.published_at,
         )
-        .where(connector_versions.c.connector_id == connector_id)
+        .join_from(connectors, connector_versions)
+        .where(connectors.c.id == connector_id, _is_there())
         .order_by(connector_versions.c.version)
     )
     yield from connection.execute(query)
@@ -129,7 +131,8 @@ def deployable(
     ).join_from(connectors, connector_versions)
     query = query.where(connectors.c.key == key if id_ is None else connectors.c.id == id_)
     query = query.where(
-        connector_versions.c.version == (connectors.c.version if version is None else version)
+        connector_versions.c.version == (connectors.c.version if version is None else version),
+        _is_there(),
     )
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -160,28 +163,39 @@ def _contents_of(count: int) -> sqlalchemy.TextClause:
 
 
 def _current() -> Select[Any]:
-    return select(
-        connectors.c.id,
-        connectors.c.key,
-        connectors.c.version,
-        connectors.c.owner,
-        connectors.c.private_projects,
-        connectors.c.listed,
-        connectors.c.created_at,
-        connectors.c.last_modified_at,
-        connector_versions.c.content,
-    ).join_from(
-        connectors,
-        connector_versions,
-        sqlalchemy.and_(
-            connector_versions.c.connector_id == connectors.c.id,
-            connector_versions.c.version == connectors.c.version,
-        ),
+    return (
+        select(
+            connectors.c.id,
+            connectors.c.key,
+            connectors.c.version,
+            connectors.c.owner,
+            connectors.c.private_projects,
+            connectors.c.listed,
+            connectors.c.created_at,
+            connectors.c.last_modified_at,
+            connector_versions.c.content,
+        )
+        .join_from(
+            connectors,
+            connector_versions,
+            sqlalchemy.and_(
+                connector_versions.c.connector_id == connectors.c.id,
+                connector_versions.c.version == connectors.c.version,
+            ),
+        )
+        .where(feed.is_reached(connectors.c.seq))
+    )
+
+
+def _is_there() -> ColumnElement[bool]:
+    """Neither the Connector nor the version is only prepared by an import."""
+    return sqlalchemy.and_(
+        feed.is_reached(connectors.c.seq), connector_versions.c.version <= connectors.c.version
     )
 
 
 def _changed(query: Select[Any], since: int) -> Select[Any]:
-    return query.where(connectors.c.seq > since)
+    return query.where(connectors.c.seq > since, feed.is_reached(connectors.c.seq))
 
 
 def _document(row: Row[Any]) -> Document:

@@ -33,8 +33,15 @@ from sqlalchemy import Column, Connection, Row, exc, func, select
 from connectory import __version__
 from connectory.database import feed, migration
 from connectory.database.engine import Database
+from connectory.database.tables import (
+    connector_versions,
+    connectors,
+    log_entries,
+    log_volumes,
+    metadata,
+    secret_keys,
+)
 from connectory.database.tables import feed as feed_table
-from connectory.database.tables import log_entries, log_volumes, metadata, secret_keys
 from connectory.kernel.clock import to_rfc3339
 
 T = TypeVar("T")
@@ -45,6 +52,17 @@ NUMBER = 1
 _LEFT_OUT = (feed_table, log_entries, log_volumes)
 #: The tables of a backup by name, each after those that it refers to.
 TABLES = {str(table.name): table for table in metadata.sorted_tables if table not in _LEFT_OUT}
+
+#: Of these tables there may be rows that an import has only prepared: they stay out.
+_CONNECTOR_IS_THERE = feed.is_reached(connectors.c.seq)
+_THERE = {
+    connectors.name: _CONNECTOR_IS_THERE,
+    connector_versions.name: sqlalchemy.exists().where(
+        connectors.c.id == connector_versions.c.connector_id,
+        connectors.c.version >= connector_versions.c.version,
+        _CONNECTOR_IS_THERE,
+    ),
+}
 
 #: Rows are read and written this many at a time, and fewer are written where they are large.
 _BATCH_ROWS = 500
@@ -145,7 +163,7 @@ def write_backup(connection: Connection, target: BinaryIO, *, now: int) -> int:
             columns = tuple(map(str, table.c.keys()))
             write(_Table(name=name, columns=columns))
             tally = _Tally()
-            for batch in _stored(connection, name, columns):
+            for batch in _stored(connection, name, columns, _THERE.get(name)):
                 file.write(b"".join(map(tally.add, batch)))
             write(tally.end())
             rows += tally.rows
@@ -323,9 +341,14 @@ def _require_stored(connection: Connection, table: _Table, end: _End) -> None:
 
 
 def _stored(
-    connection: Connection, name: str, columns: Sequence[str]
+    connection: Connection,
+    name: str,
+    columns: Sequence[str],
+    condition: sqlalchemy.ColumnElement[bool] | None = None,
 ) -> Iterator[Sequence[Row[Any]]]:
     query = select(*(TABLES[name].c[column] for column in columns))
+    if condition is not None:
+        query = query.where(condition)
     return connection.execute(query.execution_options(yield_per=_BATCH_ROWS)).partitions()
 
 

@@ -6,6 +6,10 @@ transactions up to their commit: a number becomes visible only after all smaller
 polls the counter and reads the rows marked since; its subscribers apply them on the event loop.
 A restore changes the feed's epoch, which makes followers load everything anew.
 (docs/decisions/0003-one-change-feed.md)
+
+Large changes are prepared: their rows are marked with a number far ahead, which is `reserve`d for
+them, and nobody reads what is marked so. One row says that the feed has reached it, and all of it
+is there. (docs/decisions/0036-imports-are-prepared-in-place.md)
 """
 
 import asyncio
@@ -24,6 +28,9 @@ from connectory.kernel import ids
 #: How often a follower asks, and how old what it knows may be before it must not be relied on.
 POLL_SECONDS = 0.2
 FRESH_SECONDS = 1.0
+
+#: How far ahead a reserved number is: more than others change while it is.
+_AHEAD = 2**32
 
 
 def advance(connection: sqlalchemy.Connection) -> int:
@@ -55,7 +62,44 @@ def begin_epoch(connection: sqlalchemy.Connection, *, head: int) -> None:
 
     `head` is the largest number that any row is marked with, so that later changes get larger ones.
     """
-    connection.execute(feed.update().values(epoch=ids.new_id(), head=head))
+    values = {"epoch": ids.new_id(), "head": head, "reserved": None}
+    connection.execute(feed.update().values(values))
+
+
+def reserve(connection: sqlalchemy.Connection) -> int:
+    """Take a number far ahead, for rows that nobody is to see before `reach` is told of it.
+
+    One number can be reserved at a time; whoever asks sees to it that nobody else does.
+    """
+    number = feed.c.head + _AHEAD
+    query = feed.update().values(reserved=number).returning(feed.c.reserved)
+    return int(connection.execute(query).scalar_one())
+
+
+def reserved(connection: sqlalchemy.Connection) -> int | None:
+    """The number that is reserved, if one is."""
+    number: int | None = connection.execute(sqlalchemy.select(feed.c.reserved)).scalar_one()
+    return number
+
+
+def disturb(connection: sqlalchemy.Connection) -> None:
+    """Tell whoever has reserved a number that some of what it prepared is gone."""
+    connection.execute(feed.update().values(reserved=feed.c.reserved + 1))
+
+
+def reach(connection: sqlalchemy.Connection, number: int) -> None:
+    """Go on to a reserved number, as late in the transaction as can be: its rows are there."""
+    connection.execute(feed.update().values(head=number, reserved=None))
+
+
+def give_up(connection: sqlalchemy.Connection) -> None:
+    """Reserve nothing any more; no row may be marked beyond the head."""
+    connection.execute(feed.update().values(reserved=None))
+
+
+def is_reached(mark: "sqlalchemy.ColumnElement[int]") -> "sqlalchemy.ColumnElement[bool]":
+    """A condition: rows with this mark are there, and not only prepared."""
+    return mark <= sqlalchemy.select(feed.c.head).scalar_subquery()
 
 
 def position(connection: sqlalchemy.Connection) -> tuple[str, int]:

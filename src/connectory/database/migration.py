@@ -14,7 +14,7 @@ from connectory.database.tables import feed, metadata
 from connectory.kernel import ids
 
 #: The newest migration; a test compares it with the scripts.
-HEAD = "0005"
+HEAD = "0006"
 
 _ADVISORY_LOCK = 7070
 _SCRIPTS = Path(__file__).parent / "migrations"

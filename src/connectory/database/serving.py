@@ -15,9 +15,10 @@ from pathlib import Path
 
 import sqlalchemy
 
-from connectory.database.engine import Database
+from connectory.database.engine import Database, Session
 
 _ADVISORY_LOCK = 7071
+_IMPORT_LOCK = 7072
 #: How often a node makes sure that it still holds its lock: a PostgreSQL that restarts forgets it.
 _RENEWAL_SECONDS = 1.0
 
@@ -97,6 +98,28 @@ def one_by_one(data: Path) -> Iterator[None]:
     """Wait for others who prepare a data folder, and let the next ones wait."""
     with _locked_file(data / "prepare.lock", None):
         yield
+
+
+@contextlib.contextmanager
+def importing_alone(database: Database, session: Session, *, waits: bool = True) -> Iterator[bool]:
+    """Keep other imports away while the block runs; whether this one may go on.
+
+    It may not where another import is at it and this one does not wait. On PostgreSQL the lock is
+    the session's and ends with it, so that nobody else takes over while statements of it still run.
+    """
+    if database.is_sqlite:
+        file = Path(str(database.engine.url.database)).with_name("import.lock")
+        try:
+            with _locked_file(file, None if waits else "another import is under way"):
+                yield True
+        except AlreadyServed:
+            yield False
+        return
+    function = "pg_advisory_lock" if waits else "pg_try_advisory_lock"
+    with session.aside() as connection:
+        query = sqlalchemy.text(f"SELECT {function}({_IMPORT_LOCK})")
+        taken = connection.execute(query).scalar_one()
+    yield waits or bool(taken)
 
 
 @contextlib.contextmanager

@@ -36,12 +36,14 @@ _Serial = BigInteger().with_variant(Integer, "sqlite")
 #: The change feed: one row. Whoever changes what nodes hold in memory adds one to `head` in the
 #: same transaction and marks the rows with the number. The row's lock is held to the commit, so
 #: numbers become visible in order and no follower can pass one by. A restore changes `epoch`.
+#: Rows that are prepared before anybody may see them are marked with `reserved`, far beyond `head`.
 feed = Table(
     "feed",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True),
     Column("epoch", String(36), nullable=False),
     Column("head", BigInteger, nullable=False),
+    Column("reserved", BigInteger),
 )
 
 projects = Table(
@@ -109,7 +111,7 @@ connectors = Table(
     Column("id", String(36), primary_key=True),
     Column("key", String(256), unique=True),
     Column("version", Integer, nullable=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # beyond the feed's head: not there yet
     Column("source", String(8), nullable=False),  # import | staged
     Column("owner", String(128)),  # region:projectKey
     Column("private_projects", Text, nullable=False),  # a sorted JSON array of region:projectKey
@@ -120,7 +122,8 @@ connectors = Table(
     Index("ix_connectors_seq", "seq"),
 )
 
-#: Every version of every Connector, never changed once written.
+#: Every version of every Connector, never changed once written. One beyond the Connector's own
+#: number is prepared by an import, and not there yet.
 connector_versions = Table(
     "connector_versions",
     metadata,
