@@ -22,13 +22,14 @@ from connectory.building.managers import BINARIES, Manager, manager_for, setting
 from connectory.building.model import Plan
 from connectory.building.processes import Ended
 from connectory.building.project import STATIC, Manifest, Project, Refused, read_project
+from connectory.building.pruning import remove_development
 from connectory.building.toolchains import Node, Toolchains
 from connectory.building.words import how_it_ended, why_not_installed
 from connectory.building.workshop import Workshop
 from connectory.contract.staged import ReportEntryType
 
 #: Part of every address: what other builders made is made anew.
-_BUILDER: Final = "2"
+_BUILDER: Final = "3"
 
 
 class Tell(Protocol):
@@ -176,10 +177,17 @@ class Recipe:
 
     def _prune(self, workshop: Workshop, manifest: Manifest, lock: str, module: str = "") -> None:
         assert self.manager is not None  # noqa: S101 - `run` looked
-        packages = workshop.places.packages
-        arguments = prune_arguments(self.manager, lock, packages)
-        if arguments and manifest.dev_dependencies:
-            title = "Development dependencies removed"
+        if not manifest.dev_dependencies:
+            return
+        title = "Development dependencies removed"
+        if self.manager.kind == "npm":
+            folder = workshop.modules[module] if module else workshop.application
+            removed = remove_development(folder)
+            if removed is not None:
+                self._tell(title, f"{removed} packages" + (f" in {module}" if module else ""))
+                return
+        arguments = prune_arguments(self.manager, lock, workshop.places.packages)
+        if arguments:
             self._step(workshop, arguments, title, lock=lock, module=module)
 
     def _step(
