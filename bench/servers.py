@@ -24,7 +24,7 @@ from connectory import app
 from connectory.cli.installation import opened
 from connectory.contract.scopes import VIEW_CONNECTORS
 from connectory.http import server
-from connectory.http.answers import Response
+from connectory.http.answers import Response, tag_of
 from connectory.http.table import Endpoint, Request
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
@@ -95,8 +95,11 @@ def raw_application(body: bytes) -> server.Asgi:
 
 
 def fixed_endpoint(body: bytes) -> Endpoint:
-    """An endpoint that answers the same bytes to whoever may read Connectors."""
-    response = Response(200, body)
+    """An endpoint that answers the same bytes to whoever may read Connectors.
+
+    With the headers of a Connector: what is compared is how the answer was come by.
+    """
+    response = Response(200, body, etag=tag_of(body))
 
     async def fixed(_request: Request) -> Response:
         return response

@@ -43,9 +43,9 @@ class Response:
         self.body = body
         #: A weak entity tag: the same for the plain and the compressed body.
         self.etag = etag
+        #: Without `content-length`, which the server software adds where there is one.
         self.headers: HeaderList = [
             _JSON if content_type is None else (b"content-type", content_type),
-            (b"content-length", b"%d" % len(body)),
             *headers,
         ]
         if etag is not None:
@@ -59,11 +59,7 @@ class Response:
         if self._gzipped is None:
             body = gzip.compress(self.body, _GZIP_LEVEL, mtime=0)
             answer = Response(self.status, body)
-            answer.headers = [
-                (name, b"%d" % len(body) if name == b"content-length" else value)
-                for name, value in self.headers
-            ]
-            answer.headers.append((b"content-encoding", b"gzip"))
+            answer.headers = [*self.headers, (b"content-encoding", b"gzip")]
             self._gzipped = answer
         return self._gzipped
 

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, cast
 
 from connectory.contract.errors import (
@@ -119,7 +118,7 @@ class Application:
                 ServiceUnavailable(f"{MAX_STREAMS} streams of events are open already", 10)
             )
         body = b"" if method == "HEAD" else response.body
-        head = [*response.headers, (b"x-correlation-id", given_id)]
+        head = _head(response, method, given_id)
         if _left_unread(scope, headers):
             # The server ends such a connection; a client that is not told would use it again.
             head.append((b"connection", b"close"))
@@ -139,7 +138,10 @@ class Application:
             raise UriTooLong(
                 f"Path and query have more than the {settings.max_target_bytes} bytes taken"
             )
-        if len(b"".join(chain.from_iterable(scope["headers"]))) > settings.max_header_bytes:
+        length = 0
+        for name, value in scope["headers"]:  # joining them takes longer
+            length += len(name) + len(value)
+        if length > settings.max_header_bytes:
             raise RequestHeadersTooLarge(
                 f"The headers have more than the {settings.max_header_bytes} bytes taken"
             )
@@ -268,6 +270,14 @@ def with_correlation_id(application: Callable[..., Awaitable[None]]) -> Callable
         await application(scope, receive, sending)
 
     return wrapped
+
+
+def _head(response: Response, method: str, given_id: bytes) -> answers.HeaderList:
+    """The headers of an answer; the server software adds the length of a body that is sent."""
+    head = [*response.headers, (b"x-correlation-id", given_id)]
+    if method == "HEAD" and response.body:
+        head.append((b"content-length", b"%d" % len(response.body)))
+    return head
 
 
 def _left_unread(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

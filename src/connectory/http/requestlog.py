@@ -20,13 +20,13 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 def correlation_ids() -> Callable[[bytes | None], bytes]:
     """A function that takes over a sane id that a client sent, or makes a new one."""
-    node = secrets.token_hex(12)
+    node = secrets.token_hex(12).encode()
     numbers = count(1)
 
     def choose(sent: bytes | None) -> bytes:
         if sent is not None and _is_sane(sent):
             return sent
-        return f"{node}-{next(numbers):08x}".encode()
+        return b"%b-%08x" % (node, next(numbers))
 
     return choose
 
