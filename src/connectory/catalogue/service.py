@@ -7,6 +7,7 @@ never changes, so neither can be out of step with the other.
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import threading
@@ -31,6 +32,8 @@ MOST_STAGED = 2_000
 MOST_REPLACED = 0.25
 #: How long the event loop may be kept by changes before it serves requests again.
 _SLICE_SECONDS = 0.005
+#: How long the end of a server waits for a step of cleaning up; the database may hang.
+_LAST_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -96,15 +99,20 @@ class Catalogue:
     async def tidied(self) -> AsyncIterator[None]:
         """While the block runs, remove what an import that died has left behind."""
         ended = threading.Event()
-        task = asyncio.create_task(asyncio.to_thread(preparing.sweep, self._database, ended))
+        sweep = functools.partial(preparing.sweep, self._database, ended)
+        task = asyncio.create_task(self._swept(sweep), name="what imports have left")
         try:
             yield
         finally:
             ended.set()
-            try:
-                await task
-            except DatabaseUnavailable as error:
-                log.warning("what a broken import has left stays for the next start: %s", error)
+            await asyncio.wait({task}, timeout=_LAST_SECONDS)
+            task.cancel()
+
+    async def _swept(self, sweep: Callable[[], None]) -> None:
+        try:
+            await self._database.in_thread(sweep)
+        except DatabaseUnavailable as error:
+            log.warning("what a broken import has left stays for the next start: %s", error)
 
     def read(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
         """The changed Connectors, or a whole new index (see `database.feed.Subscriber`)."""

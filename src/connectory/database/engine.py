@@ -76,7 +76,7 @@ class Database:
             with self.read() as connection:
                 return function(connection, *args, **kwargs)
 
-        return await self._in_thread(call)
+        return await self.in_thread(call)
 
     async def writing(
         self,
@@ -96,7 +96,7 @@ class Database:
             with self.write() as connection:
                 return function(connection, *args, **kwargs)
 
-        return await self._in_thread(call)
+        return await self.in_thread(call)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
@@ -202,7 +202,12 @@ class Database:
             where = f"{self.engine.url.database}: " if self.is_sqlite else ""
             raise DatabaseUnavailable(where + what) from error
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Call what uses this database in a worker thread; `close` ends it also where it hangs.
+
+        Raises:
+            DatabaseUnavailable: the call said so.
+        """
         future = self._threads.submit(call)
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
