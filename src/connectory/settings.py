@@ -322,6 +322,12 @@ class Settings:
         "How many releases of each Deployment, beside the one that serves, keep what they were"
         " built into, so that a rollback builds nothing.",
     )
+    release_history: int = _setting(
+        100,
+        _whole_number(1),
+        "How many of the latest releases of each Deployment are kept; of the older ones, those that"
+        " are needed.",
+    )
     application_network: Reach = _setting(
         "public",
         _reach,

@@ -24,6 +24,7 @@ from connectory.deployments import rolling_back, store
 from connectory.deployments.clients import GeneratedClient
 from connectory.deployments.model import Application, Deployment, Release
 from connectory.deployments.restoring import in_use
+from connectory.deployments.retention import Kept
 from connectory.deployments.service import Deployments, Name
 from connectory.deployments.turns import DEPLOY, Turns
 from connectory.http.access import Grant
@@ -59,6 +60,7 @@ class Asking:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.kept = Kept(latest=100, built=5)
         self.subject = replace(
             deployment(), key="live", project=PROJECT, status=S.DEPLOYED, release=3, releases=3
         )
@@ -86,6 +88,7 @@ class Asking:
             lambda: 9,
             Turns(most),
             most=9,
+            kept=self.kept,
             key_ring=lambda: KeyRing((b"k" * 32,)),
             work_queued=lambda: None,
         )
@@ -100,9 +103,9 @@ class Asking:
         update = DeploymentUpdate(version=version, actions=(Rollback(release=number, **more),))
         return asyncio.run(deployments.update(Name(key="live"), update, grant))
 
-    def refusal(self, number: int) -> str:
+    def refusal(self, number: int, version: int = 1) -> str:
         with pytest.raises(InvalidJsonInput) as told:
-            self.roll_back(number)
+            self.roll_back(number, version=version)
         return str(told.value.details["detailedErrorMessage"])
 
     def made(self, number: int) -> Release:

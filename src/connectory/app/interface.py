@@ -15,6 +15,7 @@ from connectory.database.engine import DatabaseUnavailable
 from connectory.deployments import endpoints as deployment_endpoints
 from connectory.deployments import release_endpoints
 from connectory.deployments.releases import Releases
+from connectory.deployments.retention import Kept
 from connectory.deployments.running import Running
 from connectory.deployments.service import Deployments
 from connectory.http import reference, server
@@ -127,6 +128,7 @@ def _deployment_endpoints(
         ground.clock,
         working.turns,
         most=ground.settings.max_deployments,
+        kept=Kept(latest=ground.settings.release_history, built=ground.settings.releases_kept),
         key_ring=ground.key_ring,
         work_queued=working.worker.wake,
     )

@@ -98,7 +98,7 @@ def _of_one(
         method="GET",
         path=f"/{{projectKey}}/deployments/{place}/releases",
         summary=f"Query Releases of Deployment by {by}",
-        description="Every deploy, redeploy and rollback, the newest first, each with what it"
+        description="The deploys, redeploys and rollbacks, the newest first, each with what it"
         " changed since the one before that was deployed. Of a secret it is told that it changed,"
         " and nothing of its value. One whose `outcome` is `deployed` can be brought back by the"
         " action `rollback`.",

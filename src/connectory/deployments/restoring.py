@@ -10,7 +10,7 @@ from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.engine import Database
 from connectory.database.secrets import SecretKeysError
-from connectory.deployments import model, store
+from connectory.deployments import model, retention, store
 from connectory.deployments.hosting import STATIC, Hosting
 from connectory.deployments.model import Deployment, Release
 from connectory.deployments.programs import Programs
@@ -46,18 +46,15 @@ def restore(
 
 
 def in_use(connection: Connection, kept: int) -> set[str]:
-    """The artifacts of releases in use, and of those that can be brought back without a build.
+    """The artifacts of releases in use, and of `kept` that can be brought back without a build.
 
-    These are the latest `kept` that were deployed, beside the one that serves. Of a Deployment that
-    cannot be read, all there are.
+    Of a Deployment that cannot be read, all there are.
     """
     found: set[str] = set()
     for id_, deployment in store.everything(connection):
         releases = store.releases_of(connection, id_)
         if isinstance(deployment, Deployment):
-            used = {deployment.release, deployment.releases}
-            deployed = [each.number for each in releases if each.outcome == "deployed"]
-            used |= set([each for each in deployed if each != deployment.release][:kept])
+            used = retention.in_use(deployment, releases, kept)
             releases = [each for each in releases if each.number in used]
         found.update(artifact for each in releases for artifact in each.artifacts.values())
     return found

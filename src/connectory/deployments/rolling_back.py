@@ -21,16 +21,19 @@ def find(connection: Connection, subject: Deployment, number: int) -> Release:
     """The release of a Deployment that is to be brought back.
 
     Raises:
-        InvalidJsonInput: there is none of this number, it was never deployed, or it cannot be read.
+        InvalidJsonInput: there is none of this number any more, it was never deployed, or it cannot
+            be read.
     """
     what = f"actions[0].release: release {number} of the Deployment with {subject.name}"
-    known = number <= subject.releases  # a database takes no number of any size
+    known = 1 <= number <= subject.releases  # a database takes no number of any size
     try:
         release = store.find_release(connection, subject.id, number) if known else None
     except store.Damaged:
         raise InvalidJsonInput(f"{what} cannot be read") from None
-    if release is None:
+    if not known:
         raise InvalidJsonInput(f"{what} does not exist; its releases are 1 to {subject.releases}")
+    if release is None:
+        raise InvalidJsonInput(f"{what} is not kept any more: take one of those that are listed")
     if release.outcome != ReleaseOutcome.DEPLOYED:
         raise InvalidJsonInput(
             f"{what} was never deployed: its outcome is '{release.outcome}'; only one that was can"

@@ -40,7 +40,7 @@ from connectory.database import audit
 from connectory.database.audit import Act
 from connectory.database.engine import Database
 from connectory.database.secrets import KeyRing
-from connectory.deployments import model, references, rolling_back, store
+from connectory.deployments import model, references, retention, rolling_back, store
 from connectory.deployments.accepting import (
     deployed_connector,
     kept_or_new,
@@ -50,6 +50,7 @@ from connectory.deployments.accepting import (
 )
 from connectory.deployments.configuration import Given, configured
 from connectory.deployments.model import Deployment, Reference, Release
+from connectory.deployments.retention import Kept
 from connectory.deployments.turns import DEPLOY, UNDEPLOY, Turns, enqueue
 from connectory.http.access import Grant
 from connectory.identity import store as identity
@@ -89,18 +90,20 @@ class Deployments:
         turns: Turns,
         *,
         most: int,
+        kept: Kept,
         key_ring: Callable[[], KeyRing],
         work_queued: Callable[[], None],
     ) -> None:
         """Make it.
 
-        A Project may have `most` Deployments. `work_queued` is called after a commit that queued
-        some.
+        A Project may have `most` Deployments, each with the releases that are `kept`.
+        `work_queued` is called after a commit that queued some.
         """
         self._database = database
         self._clock = clock
         self._turns = turns
         self._most = most
+        self._kept = kept
         self._key_ring = key_ring
         self._work_queued = work_queued
 
@@ -218,6 +221,7 @@ class Deployments:
         if earlier is not None:
             release = rolling_back.brought_back(release, earlier)
         store.put_release(connection, release)
+        retention.prune(connection, after, self._kept, named=earlier)
         about: dict[str, object] = {"version": after.version, "release": after.releases}
         about |= {"to": earlier.number} if earlier else {}
         self._record(connection, after, grant, "rollback" if earlier else "redeploy", **about)

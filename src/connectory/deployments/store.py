@@ -1,11 +1,11 @@
 """The rows of Deployments and their releases."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from connectory.contract.deployments import DeploymentStatus
 from connectory.contract.releases import ReleaseOutcome
@@ -199,8 +199,17 @@ def deployed_before(connection: Connection, deployment_id: str, number: int) -> 
     return None
 
 
+def remove_releases(connection: Connection, deployment_id: str, numbers: Iterable[int]) -> None:
+    """Delete releases by their numbers."""
+    gone = [{"gone": number} for number in numbers]
+    if gone:
+        mine = releases.c.deployment_id == deployment_id
+        query = releases.delete().where(mine, releases.c.number == bindparam("gone"))
+        connection.execute(query, gone)
+
+
 def count_releases(connection: Connection, deployment_id: str) -> int:
-    """How many releases a Deployment has had."""
+    """How many releases of a Deployment there are."""
     query = select(func.count()).where(releases.c.deployment_id == deployment_id)
     return int(connection.execute(query).scalar_one())
 
