@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectory.catalogue import postings, terms
+from connectory.catalogue import gathering, terms
 from connectory.catalogue.index import SearchIndex
 from connectory.catalogue.model import Document, Query, Sort, SortField
 from connectory.contract.scalars import IntegrationType
@@ -99,14 +99,22 @@ def found(index: SearchIndex, query: Query, project: str) -> tuple[int, list[tup
     return page.total, [index.version_of(number) for number in page.numbers]
 
 
+def take_in(index: SearchIndex, more: Sequence[Document]) -> None:
+    """Add documents to an index that is searched already."""
+    batch = index.prepared(more)
+    for _ in index.stage(batch):
+        pass
+    index.publish(batch.numbers, index.ordered(batch.numbers))
+
+
 @pytest.fixture(scope="module", autouse=True, params=["few are many", "as it is shipped"])
 def thresholds(request: pytest.FixtureRequest) -> Iterator[None]:
     """What an index does for terms that many have, in catalogues of a few Connectors, too."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "few are many":
             patch.setattr(terms, "_WIDE", 2)
-            patch.setattr(postings, "_SAMPLE", 4)
-            patch.setattr(postings, "_FREQUENT", 1 / 4)
+            patch.setattr(gathering, "_SAMPLE", 4)
+            patch.setattr(gathering, "_FREQUENT", 1 / 4)
         yield
 
 
@@ -164,12 +172,15 @@ def test_an_index_that_grew_finds_what_a_new_one_finds(data: st.DataObject) -> N
     catalogue = {each.id: each for each in data.draw(catalogues())}
     index = SearchIndex(catalogue.values())
     for step in range(data.draw(st.integers(1, 6))):
-        changed = data.draw(documents(number=data.draw(st.integers(0, 40))))
-        others = {each.key for each in catalogue.values() if each.id != changed.id}
-        if changed.key in others:
-            continue
-        catalogue[changed.id] = changed
-        index.publish([index.stage(changed)])
+        batch = []
+        for number in data.draw(st.sets(st.integers(0, 40), min_size=1, max_size=6)):
+            changed = data.draw(documents(number=number))
+            if changed.key not in {
+                each.key for each in catalogue.values() if each.id != changed.id
+            }:
+                catalogue[changed.id] = changed
+                batch.append(changed)
+        take_in(index, batch)
         query = data.draw(queries(list(catalogue.values())))
         project = data.draw(st.sampled_from(PROJECTS))
         assert found(index, query, project) == expected(list(catalogue.values()), query, project), (
@@ -194,12 +205,15 @@ def test_what_is_staged_is_found_only_once_it_is_published() -> None:
     index = SearchIndex()
     document = public(1, key="tax", name="Tax")
     assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
-    number = index.stage(document)
+    batch = index.prepared([document])
+    for _ in index.stage(batch):
+        assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
+        assert index.with_key("tax") is None
+    orders = index.ordered(batch.numbers)
     assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
-    assert index.with_key("tax") is None
-    index.publish([number])
+    index.publish(batch.numbers, orders)
     assert found(index, Query(text="tax"), PROJECTS[0]) == (1, [(document.id, 1)])
-    assert index.with_key("tax") == number
+    assert index.with_key("tax") == batch.numbers[0]
 
 
 PHRASES = [
@@ -248,7 +262,7 @@ def test_what_many_have_is_found_in_those_that_came_later_too(text: str, grown: 
     said += ["at the", "about the", "abouth"]
     catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
     index = SearchIndex(catalogue[: len(said) - grown])
-    index.publish([index.stage(each) for each in catalogue[len(said) - grown :]])
+    take_in(index, catalogue[len(said) - grown :])
     query = Query(text=text)
     assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
 
@@ -264,7 +278,7 @@ def test_a_short_last_piece_is_found_where_a_longer_word_begins_with_it(
     said += ["about to go", "about together", "abouto"]
     catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
     index = SearchIndex(catalogue[: len(said) - grown])
-    index.publish([index.stage(each) for each in catalogue[len(said) - grown :]])
+    take_in(index, catalogue[len(said) - grown :])
     query = Query(text=text)
     assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
 
@@ -277,5 +291,5 @@ def test_a_text_is_found_literally_in_its_case_folding(
     document = public(1, name="-", text=description)
     index = SearchIndex(() if grown else (document,))
     if grown:
-        index.publish([index.stage(document)])
+        take_in(index, [document])
     assert index.search(Query(text=text), PROJECTS[0]).total == int(is_found)

@@ -9,7 +9,7 @@ One thread uses an index at a time.
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 from pyroaring import BitMap
@@ -17,7 +17,7 @@ from pyroaring import BitMap
 from connectory.catalogue.columns import Texts, pack_id, unpack_id
 from connectory.catalogue.model import NEWEST_FIRST, Document, Query
 from connectory.catalogue.orders import Columns, Orders
-from connectory.catalogue.postings import Postings
+from connectory.catalogue.postings import Addition, Postings
 from connectory.contract.scalars import IntegrationType
 
 #: Results of texts that are kept, so that the pages of one search are not searched anew.
@@ -40,9 +40,14 @@ class _Field:
             self._texts.append(text.encode())
         self._postings = Postings(enumerate(texts))
 
-    def add(self, number: int, text: str) -> None:
+    def prepared(self, texts: Iterable[tuple[int, str]]) -> Addition:
+        return self._postings.prepared(texts)
+
+    def append(self, text: str) -> None:
         self._texts.append(text.encode())
-        self._postings.add(number, text)
+
+    def add(self, addition: Addition) -> Iterator[None]:
+        return self._postings.add(addition)
 
     def containing(self, text: str) -> BitMap:
         """The documents whose field contains a case-folded text, exactly."""
@@ -52,8 +57,17 @@ class _Field:
         return sure | BitMap(self._texts.containing(text.encode(), perhaps))
 
 
+class Batch(Struct, frozen=True):
+    """Documents that an index is to take in, and what had to be worked out for that."""
+
+    numbers: range
+    documents: Sequence[Document]
+    names: Addition
+    descriptions: Addition
+
+
 class SearchIndex:
-    """Built from documents, grown by `stage` and `publish`."""
+    """Built from documents; grown by `prepared`, `stage`, `ordered` and `publish`."""
 
     def __init__(self, documents: Iterable[Document] = ()) -> None:
         self._columns = Columns()
@@ -67,12 +81,13 @@ class SearchIndex:
         descriptions: list[str] = []
         for number, document in enumerate(documents):
             self._append(number, document)
-            names.append(document.name.casefold())
-            descriptions.append((document.description or "").casefold())
+            names.append(_name(document))
+            descriptions.append(_description(document))
         self._names = _Field(names)
         self._descriptions = _Field(descriptions)
+        self._built = len(names)
         self._live = BitMap(range(len(names)))
-        self._orders = Orders(self._columns, range(len(names)))
+        self._orders = Orders.of(self._columns, range(len(names)))
         self._kept: dict[str, tuple[BitMap, BitMap]] = {}
 
     def __len__(self) -> int:
@@ -80,23 +95,44 @@ class SearchIndex:
         return len(self._live)
 
     @property
-    def replaced(self) -> int:
-        """How many documents are held that are no longer live."""
-        return len(self._columns.ids) - len(self._live)
+    def grown(self) -> int:
+        """How many documents were taken in since the index was built."""
+        return len(self._columns.ids) - self._built
 
-    def stage(self, document: Document) -> int:
-        """Take a document in, not yet to be found; its number."""
-        number = len(self._columns.ids)
-        self._append(number, document)
-        self._names.add(number, document.name.casefold())
-        self._descriptions.add(number, (document.description or "").casefold())
-        self._orders.add(number)
-        return number
+    def prepared(self, documents: Sequence[Document]) -> Batch:
+        """Work out what taking documents in needs; it changes nothing.
 
-    def publish(self, numbers: Iterable[int]) -> None:
+        A worker thread may do it while another searches, as long as nobody takes others in.
+        """
+        first = len(self._columns.ids)
+        return Batch(
+            range(first, first + len(documents)),
+            documents,
+            self._names.prepared(enumerate(map(_name, documents), first)),
+            self._descriptions.prepared(enumerate(map(_description, documents), first)),
+        )
+
+    def stage(self, batch: Batch) -> Iterator[None]:
+        """Take documents in, not yet to be found, in small steps between which others search."""
+        if batch.numbers.start != len(self._columns.ids):
+            raise ValueError("the index has changed since the batch was prepared")
+        for number, document in zip(batch.numbers, batch.documents, strict=True):
+            self._append(number, document)
+            self._names.append(_name(document))
+            self._descriptions.append(_description(document))
+            yield
+        yield from self._names.add(batch.names)
+        yield from self._descriptions.add(batch.descriptions)
+
+    def ordered(self, numbers: Iterable[int]) -> Orders:
+        """The orders with staged documents in their places; a worker thread may make them."""
+        return self._orders.merged(numbers)
+
+    def publish(self, numbers: Iterable[int], orders: Orders) -> None:
         """Make staged documents live, all at once, in place of those with the same ids."""
+        self._orders = orders
         for number in numbers:
-            for older in self._orders.with_id(self._columns.ids[number]):
+            for older in orders.with_id(self._columns.ids[number]):
                 self._live.discard(older)
             self._live.add(number)
         self._kept.clear()
@@ -201,3 +237,11 @@ class SearchIndex:
 
 def _bitmap(numbers: Iterable[int | None]) -> BitMap:
     return BitMap([number for number in numbers if number is not None])
+
+
+def _name(document: Document) -> str:
+    return document.name.casefold()
+
+
+def _description(document: Document) -> str:
+    return (document.description or "").casefold()

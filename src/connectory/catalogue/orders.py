@@ -7,6 +7,7 @@ have come by; that of a rare one by sorting the result. Whichever costs less is 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, islice
 from typing import Any
 
@@ -51,21 +52,39 @@ class Columns:
 class Orders:
     """All documents by id, and by each field in each direction with ties by id."""
 
-    def __init__(self, columns: Columns, numbers: Iterable[int]) -> None:
+    def __init__(self, columns: Columns, by_id: "array[int]", by: "dict[Sort, array[int]]") -> None:
         self._columns = columns
-        self._by_id = array("I", sorted(numbers, key=columns.ids.__getitem__))
-        self._by: dict[Sort, array[int]] = {
-            sort: array("I", sorted(self._by_id, key=columns.key(sort), reverse=sort.descending))
+        self._by_id = by_id
+        self._by = by
+
+    @classmethod
+    def of(cls, columns: Columns, numbers: Iterable[int]) -> "Orders":
+        """The orders of some documents."""
+        by_id = array("I", sorted(numbers, key=columns.ids.__getitem__))
+        by = {
+            sort: array("I", sorted(by_id, key=columns.key(sort), reverse=sort.descending))
             for sort in (Sort(field, down) for field in SortField for down in (False, True))
         }
+        return cls(columns, by_id, by)
 
-    def add(self, number: int) -> None:
-        """Put one document in its place in every order."""
-        columns = self._columns
-        uuid = columns.ids[number]
-        self._by_id.insert(bisect_left(self._by_id, uuid, key=columns.ids.__getitem__), number)
-        for sort, order in self._by.items():
-            order.insert(self._place(order, sort, number), number)
+    def merged(self, numbers: Iterable[int]) -> "Orders":
+        """Orders that have more documents in their places; these stay as they are."""
+        columns, uuid = self._columns, self._columns.ids.__getitem__
+
+        def place_by_id(number: int, low: int) -> int:
+            return bisect_right(self._by_id, uuid(number), low, key=uuid)
+
+        added = sorted(numbers, key=uuid)
+        by_id = _merged(self._by_id, added, place_by_id)
+        by = {
+            sort: _merged(
+                order,
+                sorted(added, key=columns.key(sort), reverse=sort.descending),
+                partial(self._place, order, sort),
+            )
+            for sort, order in self._by.items()
+        }
+        return Orders(columns, by_id, by)
 
     def with_id(self, uuid: bytes) -> Iterator[int]:
         """The documents that have an id: the live one and those that it replaced."""
@@ -110,20 +129,42 @@ class Orders:
             result.sort(key=self._columns.key(sort), reverse=sort.descending)
         return result
 
-    def _place(self, order: "array[int]", sort: Sort, number: int) -> int:
-        """Where a document belongs in an order: by value, then by id, then by number."""
+    def _place(self, order: "array[int]", sort: Sort, number: int, low: int) -> int:
+        """Where, from a place on, a document belongs in an order: by value, id and number."""
         key, ids = self._columns.key(sort), self._columns.ids
         value, uuid = key(number), ids[number]
-        low, high = 0, len(order)
+
+        def follows(place: int) -> bool:
+            other = key(order[place])
+            if other == value:
+                return ids[order[place]] <= uuid
+            return bool(other > value) if sort.descending else bool(other < value)
+
+        # Of many documents each belongs near the one before: in longer and longer steps from there.
+        step, high = 1, low
+        while high < len(order) and follows(high):
+            low, high = high + 1, high + step
+            step *= 2
+        high = min(high, len(order))
         while low < high:
             middle = (low + high) // 2
-            other = key(order[middle])
-            if other == value:
-                before = ids[order[middle]] <= uuid
-            else:
-                before = (other > value) if sort.descending else (other < value)
-            low, high = (middle + 1, high) if before else (low, middle)
+            low, high = (middle + 1, high) if follows(middle) else (low, middle)
         return low
+
+
+def _merged(
+    order: "array[int]", added: Iterable[int], place: Callable[[int, int], int]
+) -> "array[int]":
+    """An order with documents added, which come in this order too."""
+    merged = array("I")
+    start = 0
+    for number in added:
+        end = place(number, start)
+        merged.extend(order[start:end])
+        merged.append(number)
+        start = end
+    merged.extend(order[start:])
+    return merged
 
 
 def _run(order: "array[int]", value: Any, key: Key) -> Iterator[int]:

@@ -47,6 +47,7 @@ def prepare(database: Database, session: Session, *, now: int) -> int:
     with session.write() as connection:
         number = feed.reserve(connection)
     with session.aside() as connection:
+        _list_changed(connection)
         pieces = list(_pieces(connection))
     for after, last in pieces:
         with _giving_way(database, session.write()) as connection:
@@ -57,6 +58,7 @@ def prepare(database: Database, session: Session, *, now: int) -> int:
 def prepare_at_once(connection: Connection, *, now: int) -> int:
     """The same inside a transaction that holds the feed."""
     number = feed.reserve(connection)
+    _list_changed(connection)
     for after, last in list(_pieces(connection)):
         _insert(connection, number, now, after, last)
     return number
@@ -78,15 +80,14 @@ def show(connection: Connection, number: int) -> None:
         UPDATE connectors SET version = r.version + 1, seq = :seq, owner = r.owner,
             private_projects = r.private_projects, created_at = r.created_at,
             last_modified_at = r.last_modified_at
-        FROM import_resolved r WHERE r.id = connectors.id AND r.state = 'changed'"""),
+        FROM import_changed r WHERE r.id = connectors.id"""),
         {"seq": number},
     )
     # By itself: an index that is told of what stays as it is takes as long as one that changes.
     connection.execute(
         text("""
-        UPDATE connectors SET key = r.key FROM import_resolved r
-        WHERE r.id = connectors.id AND r.state = 'changed'
-            AND coalesce(r.key, '') <> coalesce(connectors.key, '')""")
+        UPDATE connectors SET key = r.key FROM import_changed r
+        WHERE r.id = connectors.id AND coalesce(r.key, '') <> coalesce(connectors.key, '')""")
     )
     feed.reach(connection, number)
 
@@ -124,6 +125,17 @@ def sweep_alone(database: Database, session: Session, ended: threading.Event | N
         return
     with session.write() as connection:
         feed.give_up(connection)
+
+
+def _list_changed(connection: Connection) -> None:
+    """Put down, without the contents, what `show` needs: others wait while it reads that."""
+    connection.execute(text("DROP TABLE IF EXISTS import_changed"))
+    connection.execute(
+        text("""
+        CREATE TEMPORARY TABLE import_changed AS
+        SELECT id, key, version, owner, private_projects, created_at, last_modified_at
+        FROM import_resolved WHERE state = 'changed' ORDER BY id""")
+    )
 
 
 def _pieces(connection: Connection) -> Iterator[tuple[str, str]]:

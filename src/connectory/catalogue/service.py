@@ -10,6 +10,7 @@ import contextlib
 import functools
 import gc
 import logging
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -20,20 +21,22 @@ from msgspec import Struct
 
 from connectory.catalogue import preparing, store
 from connectory.catalogue.cache import ResponseCache
-from connectory.catalogue.index import SearchIndex
+from connectory.catalogue.index import Batch, SearchIndex
 from connectory.catalogue.model import Document, Query
 from connectory.contract.errors import ServiceUnavailable
 from connectory.database.engine import Database, DatabaseUnavailable
 from connectory.http.answers import Response, tag_of
 
-#: More changes than this at once are taken in by building the index anew, in a worker thread.
-MOST_STAGED = 2_000
-#: The index is built anew, too, when this share of it is no longer live.
-MOST_REPLACED = 0.25
+#: The index is built anew, in a worker thread, when more than so many Connectors and this share of
+#: all were taken in since: then other terms are frequent, and many documents are no longer live.
+MOST_GROWN = 2_000
+SHARE_GROWN = 0.25
 #: How long the event loop may be kept by changes before it serves requests again.
 _SLICE_SECONDS = 0.005
 #: How long the end of a server waits for a step of cleaning up; the database may hang.
 _LAST_SECONDS = 1.0
+#: How long a thread that builds an index goes on when the event loop wants the interpreter.
+_SWITCH_SECONDS = 0.0005
 
 log = logging.getLogger(__name__)
 
@@ -116,11 +119,15 @@ class Catalogue:
 
     def read(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
         """The changed Connectors, or a whole new index (see `database.feed.Subscriber`)."""
+        with _giving_way():
+            return self._read_changes(connection, since)
+
+    def _read_changes(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
         if since is not None:
-            changed = store.count_changed(connection, since)
-            growing = self._index.replaced + changed > MOST_STAGED + MOST_REPLACED * len(self)
-            if changed <= MOST_STAGED and not growing:
-                return store.documents(connection, since)
+            grown = self._index.grown + store.count_changed(connection, since)
+            if grown <= MOST_GROWN + SHARE_GROWN * len(self._index):
+                documents = store.documents(connection, since)
+                return self._index.prepared(documents) if documents else None
         return self._whole(connection)
 
     async def apply(self, changes: Any, *, anew: bool) -> None:  # noqa: ARG002 - `read` knows
@@ -132,8 +139,11 @@ class Catalogue:
             self._numbers.clear()
             # Nothing of it is garbage: the collector need not walk a million objects again.
             gc.freeze()
-        elif changes:
-            self._index.publish(await self._staged(changes))
+        elif changes is not None:
+            await self._staged(changes)
+            with _giving_way():
+                orders = await asyncio.to_thread(self._index.ordered, changes.numbers)
+            self._index.publish(changes.numbers, orders)
             self._numbers.clear()
 
     def _whole(self, connection: sqlalchemy.Connection) -> "_Whole":
@@ -148,16 +158,13 @@ class Catalogue:
 
         return _Whole(SearchIndex(kept()), cache)
 
-    async def _staged(self, documents: Sequence[Document]) -> list[int]:
+    async def _staged(self, batch: Batch) -> None:
         """Take documents in without keeping the event loop from its requests for long."""
-        numbers = []
         began = time.monotonic()
-        for document in documents:
-            numbers.append(self._index.stage(document))
+        for _ in self._index.stage(batch):
             if time.monotonic() - began > _SLICE_SECONDS:
                 await asyncio.sleep(0)
                 began = time.monotonic()
-        return numbers
 
     async def _visible(
         self, name: str, project: str, look_up: Callable[[SearchIndex], int | None]
@@ -198,6 +205,20 @@ class Catalogue:
             for number, response in read.items():
                 self.cache.put(number, response)
         return read
+
+
+@contextlib.contextmanager
+def _giving_way() -> Iterator[None]:
+    """While the block runs, the event loop waits less long for a thread that reckons.
+
+    Python takes the interpreter from a thread only so often. A request waits for it several times.
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def _encoded(version: store.Version, content: str) -> Response:

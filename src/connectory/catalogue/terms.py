@@ -4,7 +4,9 @@ Pure data structures of the search index; what the terms are is `postings`' busi
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from pyroaring import BitMap
 
@@ -19,13 +21,16 @@ _WIDE = 1_024
 Posting = BitMap | int
 
 
-def extended(posting: Posting | None, number: int) -> Posting:
-    """A posting with one document more; a bitmap is changed in place."""
+def united(posting: Posting | None, more: Posting) -> Posting:
+    """A posting with the documents of another one; a bitmap is changed in place."""
     if posting is None:
-        return number
+        return more
     if isinstance(posting, int):
-        return posting if posting == number else BitMap((posting, number))
-    posting.add(number)
+        return BitMap((posting,)) | as_bitmap(more)
+    if isinstance(more, int):
+        posting.add(more)
+    else:
+        posting |= more
     return posting
 
 
@@ -59,35 +64,33 @@ class Terms:
         #: With both edges, so that a text with one is found where it belongs.
         self._edged = [f"{EDGE}{term}{EDGE}" for term in documents]
         self._postings = [posting_of(numbers) for numbers in documents.values()]
-        self._by_piece: dict[str, array[int]] = {}
+        self._by_piece: defaultdict[str, array[int]] = defaultdict(partial(array, "I"))
         for place, edged in enumerate(self._edged):
             self._file(place, edged)
         #: The documents of the pieces that many terms contain.
         self._wide = {
-            piece: union([self._postings[place] for place in places])
+            piece: self._having(piece)
             for piece, places in self._by_piece.items()
             if len(places) >= _WIDE
         }
 
-    def items(self) -> Iterator[tuple[str, Posting]]:
-        """The terms and their postings."""
-        return zip(self._places, self._postings, strict=True)
-
-    def add(self, term: str, number: int) -> None:
-        """Add a document to a term, which may be new."""
+    def add(self, term: str, documents: Posting) -> None:
+        """Add documents to a term, which may be new; the posting is the vocabulary's from then."""
         place = self._places.get(term)
         if place is None:
             place = len(self._edged)
             self._places[term] = place
             self._edged.append(f"{EDGE}{term}{EDGE}")
-            self._postings.append(number)
+            self._postings.append(documents)
             self._file(place, self._edged[place])
         else:
-            self._postings[place] = extended(self._postings[place], number)
+            self._postings[place] = united(self._postings[place], documents)
         for piece in _pieces(self._edged[place]):
             wide = self._wide.get(piece)
             if wide is not None:
-                wide.add(number)
+                united(wide, documents)
+            elif len(self._by_piece[piece]) >= _WIDE:
+                self._wide[piece] = self._having(piece)
 
     def equal(self, term: str) -> BitMap:
         """The documents of a term."""
@@ -119,14 +122,13 @@ class Terms:
         none: array[int] = array("I")
         return min((self._by_piece.get(piece, none) for piece in _pieces(text)), key=len)
 
+    def _having(self, piece: str) -> BitMap:
+        return union([self._postings[place] for place in self._by_piece[piece]])
+
     def _file(self, place: int, edged: str) -> None:
         by_piece = self._by_piece
         for piece in _pieces(edged):
-            places = by_piece.get(piece)
-            if places is None:
-                by_piece[piece] = array("I", (place,))
-            else:
-                places.append(place)
+            by_piece[piece].append(place)
 
 
 def _pieces(text: str) -> set[str]:
