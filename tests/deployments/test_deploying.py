@@ -3,9 +3,7 @@
 All with real builds and real processes, confined as this machine allows.
 """
 
-import re
 import time
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -181,30 +179,6 @@ def test_assets_are_served_beside_a_service(hosted: Shop) -> None:
     page = call(url_of(found, "assets"))
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    hosted.delete(found["id"])
-
-
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_a_merchant_center_application_is_built_by_its_own_scripts_and_served(hosted: Shop) -> None:
-    connector = hosted.published(example("merchant-center"), name="merchant-center")
-    values = [
-        {"key": "CUSTOM_APPLICATION_ID", "value": "cl5a0qzzz000001l4f9b7h8k2"},
-        {"key": "ENTRY_POINT_URI_PATH", "value": "gift-cards"},
-    ]
-    configuration = {"applicationName": "application", "standardConfiguration": values}
-    found = replace(hosted, seconds=800).deployed(connector, configurations=[configuration])
-    url = url_of(found, "application")
-    page = call(url)
-    assert page.status_code == 200
-    # What was built knows where it is served, and what it is called.
-    assert f'"applicationId":"{values[0]["value"]}:gift-cards"' in page.text
-    (script,) = re.findall(r'src="([^"]*/app\.[0-9a-f]+\.js)"', page.text)
-    assert script.startswith(url.rstrip("/"))
-    assert "Gift cards of" in call(script).text
-    # Its own routes are the page's, where a browser goes to them.
-    visit = {"Accept": "text/html"}
-    assert call(f"{url.rstrip('/')}/my-shop/gift-cards", headers=visit).text == page.text
     hosted.delete(found["id"])
 
 

@@ -1,6 +1,7 @@
 """The server is killed at any moment: what was asked for comes about, once, and nothing is left."""
 
 import contextlib
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -293,3 +294,32 @@ def test_a_server_that_is_killed_in_each_state_loses_and_leaves_nothing(
     installation: Installation,
 ) -> None:
     survive(installation, MOMENTS)
+
+
+#: A hundred kills by so many servers, which run side by side as long as there are cores.
+SHARES = 4
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("share", range(SHARES))
+def test_a_server_that_is_killed_a_hundred_times_loses_and_leaves_nothing(
+    installation: Installation, share: int
+) -> None:
+    seed = random.getrandbits(32)
+    chance = random.Random(seed)
+    moments = [*MOMENTS * 2, *chance.sample(MOMENTS, 100 // SHARES - 2 * len(MOMENTS))]
+    chance.shuffle(moments)
+    with telling(f"share {share}, seed {seed}"):
+        survive(installation, [late(each, chance.uniform(0, 0.5)) for each in moments])
+
+
+def late(moment: Callable[[Scene], None], seconds: float) -> Callable[[Scene], None]:
+    """Somewhat after a moment, when it has gone on by chance."""
+
+    def later(scene: Scene) -> None:
+        moment(scene)
+        time.sleep(seconds)
+
+    later.__name__ = f"{seconds:.3f} s after {moment.__name__}"
+    return later

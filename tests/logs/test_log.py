@@ -196,6 +196,43 @@ def test_a_deployment_that_was_deleted_leaves_nothing(log: Log):
     assert log.volumes().keys() == {"two"}
 
 
+def test_nothing_is_written_of_one_that_was_deleted_before(log: Log):
+    for deployment_id in ("one", "two"):
+        log.logs.add(entry("waits", deployment_id=deployment_id))
+    asyncio.run(log.logs.remove("one"))
+    log.write()
+
+    assert log.messages() == []
+    assert log.messages("two") == ["waits"]
+    assert log.volumes().keys() == {"two"}
+
+
+def test_what_is_about_to_be_written_is_awaited_and_removed(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    write, taken, may_write = log.database.write, threading.Event(), threading.Event()
+
+    def late():
+        if threading.current_thread().name == "logs" and not log.logs._queue:
+            taken.set()
+            may_write.wait(30)
+        return write()
+
+    monkeypatch.setattr(log.database, "write", late)
+    removing = threading.Thread(target=asyncio.run, args=(log.logs.remove("one"),))
+    log.logs.add(entry("last word"))
+    log.logs.add(entry("kept", deployment_id="two"))
+    with log.logs.writing():
+        assert taken.wait(30)
+        removing.start()
+        removing.join(1)
+        may_write.set()
+        removing.join(30)
+
+    assert log.messages() == []
+    assert log.messages("two") == ["kept"]
+
+
 def test_a_program_that_prints_without_end_is_throttled_and_told_so(log: Log):
     bounded = log.bounded(lines_per_second=10)
     bounded.print(*(str(number) for number in range(5_000)))

@@ -52,6 +52,8 @@ _THROTTLE_SECONDS: Final = 10.0
 _FREED: Final = 0.05
 #: How often a follower looks for new entries.
 FOLLOW_SECONDS: Final = 0.3
+#: How often it is looked whether a batch has been written.
+_LOOK_SECONDS: Final = 0.02
 _FOLLOW_ENTRIES: Final = 500
 
 
@@ -83,6 +85,7 @@ class Logs:
         self._lock = threading.Lock()
         self._queue: deque[Entry] = deque()
         self._queued_size = 0
+        self._batch_under_way = False
         self._losses: dict[tuple[str, str], _Loss] = {}
         self._values: dict[str, frozenset[str]] = {}
         self._maskers: dict[str, Masker] = {}
@@ -209,10 +212,24 @@ class Logs:
     async def remove(self, deployment_id: str) -> None:
         """Remove all of a Deployment, which was deleted: nobody could ask for it any more."""
         self.forget(deployment_id)
+        while not self._taken_out(deployment_id):  # noqa: ASYNC110 - a thread writes
+            await asyncio.sleep(_LOOK_SECONDS)
         while await self._database.writing(
             store.remove_oldest, most=_SWEEP_ENTRIES, deployment_id=deployment_id
         ):
             pass
+
+    def _taken_out(self, deployment_id: str) -> bool:
+        """Take a Deployment out of the queue; False while a batch may be about to write it."""
+        with self._lock:
+            if self._batch_under_way:
+                return False
+            kept = [each for each in self._queue if each.deployment_id != deployment_id]
+            self._queue = deque(kept)
+            self._queued_size = sum(map(_size, kept))
+            for each in [each for each in self._losses if each[0] == deployment_id]:
+                del self._losses[each]
+            return True
 
     def forget(self, deployment_id: str) -> None:
         """Forget the secured values of a Deployment that does not run any more."""
@@ -264,9 +281,9 @@ class Logs:
     def _flush(self) -> bool:
         """Write a batch; whether there is more."""
         batch, more = self._taken()
-        if not batch:
-            return False
         try:
+            if not batch:
+                return False
             with self._database.write() as connection:
                 store.append(connection, batch)
         except DatabaseUnavailable:
@@ -275,6 +292,8 @@ class Logs:
         except Exception:
             self.dropped += len(batch)
             raise
+        finally:
+            self._batch_under_way = False
         self.written += len(batch)
         if more:
             self._wake.set()
@@ -288,6 +307,7 @@ class Logs:
             batch = [self._queue.popleft() for _ in range(count)]
             self._queued_size -= sum(map(_size, batch))
             batch += self._told_losses()
+            self._batch_under_way = True
             return batch, bool(self._queue)
 
     def _give_back(self, batch: Sequence[Entry]) -> None:
