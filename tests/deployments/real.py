@@ -58,6 +58,22 @@ def copied(mirror: Path, target: Path) -> None:
     _git("-C", str(target), "tag", "--force", "tested", "HEAD")
 
 
+def has_folder(mirror: Path, folder: str) -> bool:
+    """Whether the newest commit of a mirror has a connector in that folder."""
+    with contextlib.suppress(subprocess.CalledProcessError):
+        return bool(_git("-C", str(mirror), "ls-tree", "HEAD", f"{folder}/connect.yaml"))
+    return False
+
+
+def repository_of(mirror: Path, folder: str, target: Path, tag: str) -> None:
+    """A bare repository with one folder of a mirror, byte for byte, as its only commit and tag."""
+    _git("clone", "--quiet", "--bare", "--no-hardlinks", "--no-tags", str(mirror), str(target))
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@acme.example")
+    commit = _git("-C", str(target), *who, "commit-tree", f"HEAD:{folder}", "-m", tag).strip()
+    _git("-C", str(target), "update-ref", "HEAD", commit)
+    _git("-C", str(target), "tag", tag, commit)
+
+
 @contextlib.contextmanager
 def checked_out(repository: Path, folder: Path) -> Iterator[Path]:
     """The files of that tag."""
