@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import yaml
 
 #: How long a person waits for one command, and for a program to listen.
@@ -56,6 +57,22 @@ def copied(mirror: Path, target: Path) -> None:
     """A bare copy whose tag `tested` is the newest commit of a mirror."""
     _git("clone", "--quiet", "--bare", "--no-hardlinks", str(mirror), str(target))
     _git("-C", str(target), "tag", "--force", "tested", "HEAD")
+
+
+def has_folder(mirror: Path, folder: str) -> bool:
+    """Whether the newest commit of a mirror has a connector in that folder."""
+    with contextlib.suppress(subprocess.CalledProcessError):
+        return bool(_git("-C", str(mirror), "ls-tree", "HEAD", f"{folder}/connect.yaml"))
+    return False
+
+
+def repository_of(mirror: Path, folder: str, target: Path, tag: str) -> None:
+    """A bare repository with one folder of a mirror, byte for byte, as its only commit and tag."""
+    _git("clone", "--quiet", "--bare", "--no-hardlinks", "--no-tags", str(mirror), str(target))
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@acme.example")
+    commit = _git("-C", str(target), *who, "commit-tree", f"HEAD:{folder}", "-m", tag).strip()
+    _git("-C", str(target), "update-ref", "HEAD", commit)
+    _git("-C", str(target), "tag", tag, commit)
 
 
 @contextlib.contextmanager
@@ -161,12 +178,32 @@ class ByHand:
 
     def start(self) -> str:
         """Why it does not listen; empty where it does."""
+        with self._started() as why:
+            return why
+
+    def post(self, path: str, body: bytes, seconds: float) -> int:
+        """The status of its answer to a POST; 0 where there is none in that time."""
+        with self._started() as why:
+            assert not why, f"by hand it does not even start: {why}"
+            with contextlib.suppress(httpx.TransportError):
+                url = f"http://127.0.0.1:{_PORT}/{path.lstrip('/')}"
+                headers = {"Content-Type": "application/json"}
+                answer = httpx.post(
+                    url, content=body, headers=headers, timeout=seconds, trust_env=False
+                )
+                return answer.status_code
+        return 0
+
+    @contextlib.contextmanager
+    def _started(self) -> Iterator[str]:
+        """It runs; why it does not listen, empty where it does."""
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("", _PORT))
             except OSError:
-                return f"port {_PORT} is taken on this machine: it cannot be tried by hand"
+                yield f"port {_PORT} is taken on this machine: it cannot be tried by hand"
+                return
         log = self._folder / "by-hand.log"
         with log.open("wb") as output:
             started = subprocess.Popen(
@@ -179,18 +216,23 @@ class ByHand:
                 start_new_session=True,
             )
         try:
-            deadline = time.monotonic() + _LISTEN_SECONDS
-            while time.monotonic() < deadline and started.poll() is None:
-                if _listens(_PORT):
-                    return ""
-                time.sleep(0.1)
-            ended = started.poll()
+            yield _why_silent(started, log)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGKILL)
             started.wait()
-        how = "does not listen" if ended is None else f"ends with {ended}"
-        return f"`npm start` {how}: …{log.read_text(errors='replace').strip()[-_LAST:]}"
+
+
+def _why_silent(started: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Wait until a program listens; why it does not, empty where it does."""
+    deadline = time.monotonic() + _LISTEN_SECONDS
+    while time.monotonic() < deadline and started.poll() is None:
+        if _listens(_PORT):
+            return ""
+        time.sleep(0.1)
+    ended = started.poll()
+    how = "does not listen" if ended is None else f"ends with {ended}"
+    return f"`npm start` {how}: …{log.read_text(errors='replace').strip()[-_LAST:]}"
 
 
 def _listens(port: int) -> bool:

@@ -154,9 +154,10 @@ class Shop:
         found = self.creator.publish(connector["id"])
         assert found["status"] == "Published", found
 
-    def delete(self, id_: str) -> None:
+    def delete(self, id_: str, *, skip_scripts: bool = False) -> None:
         """Delete a Deployment, and wait until it is gone."""
-        answer = self.http.delete(f"{self.path}/{id_}")
+        query = {"skipScripts": "true"} if skip_scripts else {}
+        answer = self.http.delete(f"{self.path}/{id_}", params=query)
         assert answer.status_code == 202, answer.text
         assert answer.json()["status"] == "Undeploying"
         deadline = time.monotonic() + SECONDS

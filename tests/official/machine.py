@@ -38,13 +38,13 @@ class Machine:
         """Where the official CLI keeps who is logged in."""
         return self.home / ".commercetools" / "credentials"
 
-    def run(self, command: list[str], **variables: str) -> Done:
+    def run(self, command: list[str], seconds: float = 60.0, **variables: str) -> Done:
         """Run a command in the home folder, as in a shell that evaluated the exports."""
-        return run(command, self.home, self.packages, **(self.shop.exports | variables))
+        return run(command, self.home, self.packages, seconds, **(self.shop.exports | variables))
 
-    def cli(self, arguments: str) -> Done:
+    def cli(self, arguments: str, seconds: float = 60.0) -> Done:
         """Run the official CLI."""
-        return self.run(["commercetools", *arguments.split()])
+        return self.run(["commercetools", *arguments.split()], seconds)
 
     def login(self, *, secret: str | None = None, project: str = "shop") -> Done:
         credentials = self.shop.credentials
@@ -68,7 +68,9 @@ class Machine:
         return json.loads(done.stdout)
 
 
-def run(command: list[str], home: Path, packages: Path, **variables: str) -> Done:
+def run(
+    command: list[str], home: Path, packages: Path, seconds: float = 60.0, **variables: str
+) -> Done:
     """Run a command where `connectory` and the official CLI are installed.
 
     It runs in the home folder, as in a terminal that neither wraps lines nor has colours.
@@ -86,7 +88,7 @@ def run(command: list[str], home: Path, packages: Path, **variables: str) -> Don
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=seconds,
         check=False,
     )
 
