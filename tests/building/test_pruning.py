@@ -51,7 +51,7 @@ def package(folder, path):
     return folder / path
 
 
-@pytest.mark.parametrize("lock", [True, False])
+@pytest.mark.parametrize("lock", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_what_is_left_is_what_npm_prune_leaves(registry, tmp_path, lock):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     ours.mkdir()
@@ -140,6 +140,7 @@ def test_a_record_that_is_a_link_is_not_followed(tmp_path):
     assert remove_development(folder) is None
 
 
+@pytest.mark.long
 def test_where_npm_left_no_record_the_build_asks_npm(bench, registry):
     manifest = json.loads(
         (ROOT / "examples" / "typescript" / "service" / "package.json").read_text()

@@ -1,6 +1,6 @@
 """State machines as tables: which event leads from which state to which.
 
-A table is data, so that the documentation draws it, a test walks every state with every event, and
+A table is data, so that the documentation shows it, a test walks every state with every event, and
 the code asks it. It is the only place where a status changes.
 """
 
@@ -50,18 +50,11 @@ class Transitions(Generic[S, E]):
             for before, after in steps.items():
                 yield before, event, after
 
-    def diagram(self) -> str:
-        """The machine as a Mermaid state diagram."""
-        # Names of nodes must not be words of Mermaid's own, hence the numbers.
-        names: dict[S, str] = {}
-        for before, _, after in self:
-            for state in (before, after):
-                names.setdefault(state, f"s{len(names)}")
-        lines = ["stateDiagram-v2"]
-        lines += [f'    state "{state}" as {name}' for state, name in names.items()]
-        lines.append(f"    [*] --> {names[self.initial]}")
-        lines += [
-            f"    {names[before]} --> {names[after]}: {event.replace('_', ' ')}"
-            for before, event, after in self
-        ]
+    def as_markdown(self) -> str:
+        """The machine as a table for people: each event, the states it is for, where it leads."""
+        lines = ["| When | a | becomes |", "| --- | --- | --- |"]
+        for event, steps in self.table.items():
+            for after in dict.fromkeys(steps.values()):
+                befores = ", ".join(f"`{each}`" for each in steps if steps[each] is after)
+                lines.append(f"| {event.replace('_', ' ')} | {befores} | `{after}` |")
         return "\n".join(lines)
