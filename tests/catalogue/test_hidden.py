@@ -5,6 +5,7 @@ import statistics
 import time
 import uuid
 
+from connectory.catalogue.index import SearchIndex
 from connectory.catalogue.model import Document
 from connectory.catalogue.service import Catalogue
 from connectory.database.engine import Database
@@ -43,7 +44,7 @@ def test_what_its_owner_reads_is_not_answered_sooner_than_what_is_not_there(
         return time.perf_counter() - began
 
     async def scenario() -> None:
-        await catalogue.apply(documents, anew=False)
+        await catalogue.apply(SearchIndex().prepared(documents), anew=False)
         for number, document in enumerate(documents):
             catalogue.cache.put(number, Response(200, b"{}"))
             assert await catalogue.with_id(document.id, OWNER) is not None

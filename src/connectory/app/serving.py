@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 
 from connectory.app.node import Node
 from connectory.http import server
 from connectory.kernel.drain import Drain
+
+#: Objects that are made, and not freed, before the collector looks at the young ones.
+_COLLECTED_AFTER = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +21,9 @@ async def serve(
 ) -> None:
     """Serve a node's endpoints until `stop` is set; then finish what was accepted."""
     settings = node.settings
+    # Requests make hardly any cycles, and to look for them after every 700 objects, as Python
+    # does, takes a thirtieth of the time of all requests.
+    gc.set_threshold(_COLLECTED_AFTER)
     stopped, drain = asyncio.Event(), Drain(settings.drain_seconds)
     async with (
         node.follower.following(),

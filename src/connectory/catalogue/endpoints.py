@@ -3,6 +3,7 @@
 Source: RAML `api.raml` under `/connectors`, and the documentation page.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -13,6 +14,7 @@ from connectory.contract.connectors import Connector, ConnectorSearchPagedQueryR
 from connectory.contract.errors import InvalidQueryParam, ResourceNotFound
 from connectory.contract.scalars import Id, IntegrationType, Key
 from connectory.contract.scopes import VIEW_CONNECTORS
+from connectory.http.access import Grant
 from connectory.http.answers import Response
 from connectory.http.table import Endpoint, Request
 
@@ -87,9 +89,12 @@ _EXAMPLE = {
 def endpoints(catalogue: Catalogue) -> list[Endpoint]:
     """The endpoints of this slice."""
 
+    def with_id_at_hand(path: Mapping[str, str], grant: Grant) -> Response | None:
+        return catalogue.at_hand(path["id"], grant.project)
+
     async def with_id(request: Request) -> Response:
-        id_, project = request.path["id"], request.allowed.project
-        found = catalogue.at_hand(id_, project) or await catalogue.with_id(id_.lower(), project)
+        id_ = request.path["id"]
+        found = await catalogue.with_id(id_.lower(), request.allowed.project)
         if found is None:
             raise ResourceNotFound(f"The Resource with id '{id_}' was not found.")
         return found
@@ -128,6 +133,7 @@ def endpoints(catalogue: Catalogue) -> list[Endpoint]:
             errors=(ResourceNotFound,),
             example=_EXAMPLE,
             etag=True,
+            at_hand=with_id_at_hand,
             handler=with_id,
         ),
         Endpoint(

@@ -146,7 +146,7 @@ class Application:
                 f"The headers have more than the {settings.max_header_bytes} bytes taken"
             )
 
-    async def _answer(
+    async def _answer(  # noqa: C901 - one check after the other, and each call of them costs
         self,
         scope: Scope,
         receive: bodies.Receive,
@@ -173,6 +173,22 @@ class Application:
             raise NotAcceptable(f"This endpoint answers with {endpoint.produces}")
         if match.fault is not None:
             raise match.fault
+        if endpoint.at_hand is not None and isinstance(grant, Grant):
+            found = endpoint.at_hand(match.arguments, grant)
+            if found is not None:
+                return found
+        return await self._handled(scope, receive, headers, match, grant)
+
+    async def _handled(
+        self,
+        scope: Scope,
+        receive: bodies.Receive,
+        headers: Mapping[bytes, bytes],
+        match: Match,
+        grant: Grant | OperatorGrant | None,
+    ) -> Response:
+        """What the handler answers, once everything that it wants is decoded."""
+        endpoint = match.endpoint
         decoders = self._decoders[id(endpoint)]
         query = decoders.query(scope["query_string"]) if decoders.query is not None else None
         body = None

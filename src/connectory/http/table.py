@@ -90,6 +90,8 @@ class Request:
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+AtHand = Callable[[Mapping[str, str], Grant], Response | None]
+
 Door = Callable[[Mapping[str, str], bytes], Awaitable[Grant | None]]
 
 #: The type of a body: a struct, or a union of structs that a tag field tells apart.
@@ -108,6 +110,9 @@ class Endpoint:
     handler: Handler
     #: Any one of these suffices; None: no Project's token is asked for.
     permissions: frozenset[Permission] | None
+    #: What the handler would answer, by the path's parameters and the grant, where that takes no
+    #: wait. It is asked first, and spares what a handler needs; None: the handler is to be asked.
+    at_hand: AtHand | None = None
     #: Another way in beside a Project's token: the grant of an Authorization header on this path,
     #: by the path's parameters; None where it is none of its kind.
     door: Door | None = None
@@ -138,6 +143,8 @@ class Endpoint:
         """Refuse a declaration that leaves open whose token it takes."""
         if self.operators and self.permissions is not None:
             raise ValueError(f"{self.method} {self.path} is a Project's or an operator's, not both")
+        if self.at_hand is not None and (self.permissions is None or self.query or self.body):
+            raise ValueError(f"{self.path}: what is at hand is told by path and grant alone")
 
     @property
     def guarded(self) -> bool:
