@@ -26,7 +26,7 @@ from bench import load, operating, publishing, report, rollbacks
 from bench.report import Section, megabytes, milliseconds
 from connectory.containment.processes import children, name
 
-ROUNDS, STARTS, IDLE = 3, 9, 300
+ROUNDS, STARTS, IDLE = 7, 9, 300
 OF_BY_HAND, CACHED_SECONDS, COLD_SECONDS, IDLE_BYTES = 1.15, 1.5, 0.15, 200e6
 LONGEST_SECONDS = 300.0
 
