@@ -21,7 +21,7 @@ from connectory.database.tables import deployments, git_credentials, releases
 from connectory.kernel.clock import system_clock
 from connectory.settings import Settings
 from connectory.sources.credentials import Credentials, all_credentials, opened
-from tests.harness import Installation
+from tests.harness import Installation, free_port
 
 PROJECT = "europe-west1.gcp:shop"
 
@@ -91,7 +91,7 @@ def test_a_server_without_its_keys_says_so_in_one_line(tmp_path: Path):
     )
     (installation.data / "secret.keys").unlink()
 
-    said = installation.run("serve", "--port", "9", expect=1).stderr
+    said = installation.run("serve", "--port", str(free_port()), expect=1).stderr
     assert said.count("\n") == 1
     assert "put the key ring of this installation there" in said
 

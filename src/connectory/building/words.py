@@ -141,9 +141,22 @@ def _culprit(found: Iterable[re.Match[str]]) -> str:
     return ""
 
 
+#: What programs say that get no more memory: Node, its engine, libc and the kernel.
+_WANTED_MEMORY: Final = (
+    "Array buffer allocation failed",
+    "heap out of memory",
+    "Cannot allocate memory",
+    "ENOMEM",
+)
+
+
 def how_it_ended(ended: Ended) -> str:
     """The exit code or signal, then the last lines of output."""
-    return "\n".join([end_of(ended.code, "build"), *ended.last])
+    end = end_of(ended.code, "build")
+    if ended.code > 0 and any(words in ended.text for words in _WANTED_MEMORY):
+        # So it is told where no control group bounds a build, but each process by itself.
+        end += ": it wanted more memory than a build may use"
+    return "\n".join([end, *ended.last])
 
 
 def end_of(code: int, work: str) -> str:
