@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from connectory.contract.deployments import DeploymentReportEntry, DeploymentStatus
+from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.contract.webhooks import WebhookEvent
 from connectory.database.documents import Damaged
@@ -24,6 +24,7 @@ from connectory.deployments.model import Deployment, Release, serves_already
 from connectory.deployments.overtaking import Overtaken, served
 from connectory.deployments.programs import Programs
 from connectory.deployments.scripts import Hook, failure_title
+from connectory.deployments.transitions import DeploymentEvent
 from connectory.deployments.turns import Turns
 from connectory.kernel.clock import Clock
 from connectory.work.lease import Lease
@@ -113,7 +114,7 @@ class Ending:
         try:
             yield
         except Damaged as damaged:
-            store.mark_damaged(connection, damaged.id, DeploymentStatus.FAILED)
+            store.mark_damaged(connection, damaged.id, DeploymentEvent.DEPLOY_FAILED)
             self._turns.begin(connection, work.project, self._clock())
             self._outcomes.count("failed")
 

@@ -19,6 +19,7 @@ from connectory.contract.scalars import Region
 from connectory.database.documents import Damaged
 from connectory.deployments import store
 from connectory.deployments.model import Deployment, Release
+from connectory.deployments.transitions import STATUS, DeploymentEvent
 
 #: Field by field; made here, since types that two threads use first are not safe.
 _FIELDS: Final[Mapping[str, tuple[str, "msgspec.json.Decoder[Any]"]]] = {
@@ -68,7 +69,7 @@ def _salvaged(connection: Connection, id_: str) -> Deployment:
     known |= {name: getattr(row, name) for name in columns}
     status = DeploymentStatus(row.status)
     if status is DeploymentStatus.UNDEPLOYING:  # what does so cannot go on
-        status = DeploymentStatus.UNDEPLOY_FAILED
+        status = STATUS.after(status, DeploymentEvent.UNDEPLOY_FAILED)
     return Deployment(**known | {"status": status})
 
 

@@ -13,6 +13,7 @@ from connectory.database.documents import Damaged, Documents, Read
 from connectory.database.tables import deployments as table
 from connectory.database.tables import releases
 from connectory.deployments.model import Deployment, Release
+from connectory.deployments.transitions import STATUS, DeploymentEvent
 
 #: So many releases are read at a time where one that was deployed is looked for.
 _LOOKED_AT = 10
@@ -83,9 +84,16 @@ def save(connection: Connection, subject: Deployment) -> None:
     connection.execute(table.update().where(table.c.id == subject.id).values(_values(subject)))
 
 
-def mark_damaged(connection: Connection, id_: str, status: DeploymentStatus) -> None:
-    """Write where a Deployment is that cannot be read, so that nobody waits for it."""
-    connection.execute(table.update().where(table.c.id == id_).values(status=status))
+def mark_damaged(connection: Connection, id_: str, event: DeploymentEvent) -> None:
+    """Write what has happened to a Deployment that cannot be read, so that nobody waits for it.
+
+    Nothing is written where its status does not allow the event.
+    """
+    query = select(table.c.status).where(table.c.id == id_)
+    status = DeploymentStatus(connection.execute(query).scalar_one())
+    if STATUS.allows(status, event):
+        after = STATUS.after(status, event)
+        connection.execute(table.update().where(table.c.id == id_).values(status=after))
 
 
 def remove(connection: Connection, id_: str) -> None:

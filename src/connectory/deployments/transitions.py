@@ -1,7 +1,7 @@
 """The state machine of a Deployment.
 
 Source: the published documentation on DeploymentStatus and DeploymentInvalidStatusTransition; what
-it leaves open is decided in docs/decisions/0021-deployments.md. The docs draw it from this table.
+it leaves open is decided in docs/decisions/0021-deployments.md. The docs show this table.
 """
 
 import enum

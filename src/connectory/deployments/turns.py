@@ -12,6 +12,7 @@ from connectory.contract.deployments import DeploymentStatus
 from connectory.database.documents import Damaged
 from connectory.deployments import model, store
 from connectory.deployments.model import Deployment
+from connectory.deployments.transitions import DeploymentEvent
 from connectory.identity import store as identity
 from connectory.work import store as work
 
@@ -45,7 +46,7 @@ class Turns:
                 before = store.lock(connection, id_)
             except Damaged as damaged:
                 log.error("%s: its deploy is given up", damaged, extra={"deployment": id_})  # noqa: TRY400 - what is wrong is no fault of the program
-                store.mark_damaged(connection, id_, DeploymentStatus.FAILED)
+                store.mark_damaged(connection, id_, DeploymentEvent.DEPLOY_FAILED)
                 continue
             # One that was deleted meanwhile is not found again.
             if before is not None and before.status is DeploymentStatus.QUEUED:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from connectory.contract.deployments import DeploymentReportEntry, DeploymentStatus
+from connectory.contract.deployments import DeploymentReportEntry
 from connectory.contract.staged import ReportEntryType
 from connectory.database.documents import Damaged
 from connectory.database.engine import Database
@@ -21,6 +21,7 @@ from connectory.deployments.hosting import Hosting
 from connectory.deployments.model import Deployment
 from connectory.deployments.overtaking import Overtaken, served
 from connectory.deployments.scripts import Hook, ScriptFailed, Scripts
+from connectory.deployments.transitions import DeploymentEvent
 from connectory.deployments.turns import DEPLOY
 from connectory.kernel.clock import Clock
 from connectory.work import store as works
@@ -118,7 +119,7 @@ class Undeploying:
             with contextlib.suppress(Overtaken):
                 self._failed(connection, work, entry)
         except Damaged as damaged:
-            store.mark_damaged(connection, damaged.id, DeploymentStatus.UNDEPLOY_FAILED)
+            store.mark_damaged(connection, damaged.id, DeploymentEvent.UNDEPLOY_FAILED)
 
     def cancelled(self, connection: Connection, work: Work) -> None:
         """The same, because an operator cancelled it."""
