@@ -40,7 +40,7 @@ _content = msgspec.json.Decoder(ConnectorContent)
 
 def documents(connection: Connection, since: int) -> list[Document]:
     """The current versions of the Connectors that changed after a number of the change feed."""
-    return [_document(row) for row in connection.execute(_changed(_current(), since))]
+    return [_document(row) for row in connection.execute(_current().where(_changed(since)))]
 
 
 def everything(connection: Connection) -> Iterator[tuple[Document, str]]:
@@ -51,7 +51,8 @@ def everything(connection: Connection) -> Iterator[tuple[Document, str]]:
 
 def count_changed(connection: Connection, since: int) -> int:
     """How many Connectors changed after a number of the change feed."""
-    query = _changed(select(func.count()).select_from(connectors), since)
+    query = select(func.count()).select_from(connectors)
+    query = query.where(_changed(since), feed.is_reached(connectors.c.seq))
     return int(connection.execute(query).scalar_one())
 
 
@@ -194,8 +195,8 @@ def _is_there() -> ColumnElement[bool]:
     )
 
 
-def _changed(query: Select[Any], since: int) -> Select[Any]:
-    return query.where(connectors.c.seq > since, feed.is_reached(connectors.c.seq))
+def _changed(since: int) -> ColumnElement[bool]:
+    return connectors.c.seq > since
 
 
 def _document(row: Row[Any]) -> Document:
