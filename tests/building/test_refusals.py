@@ -2,7 +2,9 @@
 
 import pytest
 
+from connectory.building.processes import Ended
 from connectory.building.toolchains import Toolchains
+from connectory.building.words import how_it_ended
 from connectory.building.workshop import Limits
 from connectory.contract.scalars import ApplicationType
 from tests.building.conftest import EXAMPLES, SERVER, locked, package, unreachable
@@ -164,3 +166,19 @@ def test_a_missing_toolchain_is_named_with_its_version(bench, tmp_path):
     assert bench.refusal(tree).startswith("Toolchain missing: npm: this machine has Node 20.1.0")
     tree = bench.tree("npm", **{"package.json": package()})
     assert bench.refusal(tree).startswith("Toolchain missing: npm: this machine has Node 20.1.0")
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "told"),
+    [
+        (1, "RangeError: Array buffer allocation failed", "exit code 1: it wanted more memory"),
+        (134, "FATAL ERROR: JavaScript heap out of memory", "exit code 134: it wanted more memory"),
+        (1, "spawn ENOMEM", "exit code 1: it wanted more memory"),
+        (137, "", "it was killed, most likely because it used more memory"),
+        (1, "error TS2322", "exit code 1\n"),
+        (0, "ENOMEM is a word", "exit code 0\n"),
+    ],
+)
+def test_a_build_without_memory_says_so_with_and_without_control_groups(code, said, told):
+    ended = Ended(code=code, text=said, last=(said,))
+    assert how_it_ended(ended).startswith(told)

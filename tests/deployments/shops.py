@@ -14,7 +14,7 @@ from connectory.database.engine import open_database
 from connectory.identity.administration import Administration
 from connectory.kernel.clock import system_clock
 from tests.conftest import ROOT
-from tests.harness import UNCONFINED, Credentials, Installation, Server
+from tests.harness import UNCONFINED, Credentials, Installation, Server, connector
 from tests.staging.conftest import REGION, Creator, Platform
 from tests.staging.repositories import GOOD, SCANNERS_OFF, Repositories
 
@@ -186,6 +186,18 @@ class Shop:
         credentials = Credentials(made.client_id, made.client_secret)
         with self.platform.server.client(credentials) as http:
             yield http
+
+
+def unfetchable(key: str) -> dict[str, Any]:
+    """A Connector whose deploys end at their first step: nobody may fetch from its address."""
+    application = {
+        "applicationName": "service",
+        "applicationType": "service",
+        "standardConfiguration": [],
+        "securedConfiguration": [],
+    }
+    nowhere = {"url": "https://not-allowed.example/acme/x.git", "tag": "v1"}
+    return connector(key, configurations=[application], repository=nowhere)
 
 
 def own_installation(folder: Path) -> Installation:

@@ -25,10 +25,11 @@ from tests.deployments.shops import (
     metrics_of,
     opened,
     own_installation,
+    unfetchable,
     url_of,
 )
 from tests.deployments.traces import children_of, command_of
-from tests.harness import Server, connector
+from tests.harness import Server
 from tests.staging.conftest import Creator, Platform
 
 #: The row of a version that knows other fields, and one that a disk has spoilt.
@@ -52,15 +53,8 @@ def damage(database: Database, id_: str, document: str, *, with_releases: bool =
 
 def accepted(shop: Shop, count: int) -> list[str]:
     """Ids of so many Deployments that have failed; the newest comes first, as in a list."""
-    application = {
-        "applicationName": "service",
-        "applicationType": "service",
-        "standardConfiguration": [],
-        "securedConfiguration": [],
-    }
-    nowhere = {"url": "https://not-allowed.example/acme/x.git", "tag": "v1"}
     key = shop.creator.name("damage")
-    subject = shop.imported(connector(key, configurations=[application], repository=nowhere))
+    subject = shop.imported(unfetchable(key))
     made = [shop.create(subject, key=f"{key}-{number}")["id"] for number in range(count)]
     for each in made:
         shop.settled(each)

@@ -19,8 +19,14 @@ from connectory.work import store as work
 from connectory.work.model import WorkState
 from tests.deployments.examples import deployment
 from tests.deployments.shops import PROJECT as KEY
-from tests.deployments.shops import SECONDS, Shop, metrics_of, opened, own_installation
-from tests.harness import connector
+from tests.deployments.shops import (
+    SECONDS,
+    Shop,
+    metrics_of,
+    opened,
+    own_installation,
+    unfetchable,
+)
 
 PROJECT = f"europe-west1.gcp:{KEY}"
 
@@ -127,17 +133,8 @@ def statuses(shop: Shop) -> list[str]:
 def test_deploys_beyond_the_limit_are_queued_and_begin_in_their_turn(tmp_path: Path) -> None:
     installation = own_installation(tmp_path)
     installation.settings |= {"CONNECTORY_DEPLOYS_PER_PROJECT": "1"}
-    application = {
-        "applicationName": "service",
-        "applicationType": "service",
-        "standardConfiguration": [],
-        "securedConfiguration": [],
-    }
-    # Nothing is at this address, so that each deploy ends at its first step.
-    nowhere = {"url": "https://not-allowed.example/acme/x.git", "tag": "v1"}
-    line = connector("acme", configurations=[application], repository=nowhere)
     installation.project(KEY)
-    installation.import_lines([line])
+    installation.import_lines([unfetchable("acme")])
     none = {"CONNECTORY_WORK_CONCURRENCY": "0"}
     with installation.serving(settings=none) as server, opened(installation, server) as shop:
         subject = shop.http.get("/connectors/key=acme").json()

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.harness import UNCONFINED, UNMEASURED, Installation, Server
-from tests.official.machine import IMPATIENT, Machine, Shop
+from tests.harness import UNCONFINED, Installation, Server
+from tests.official.machine import Machine, logged_in
 from tests.staging.repositories import Repositories
 
 
@@ -51,17 +51,7 @@ class Client:
 @contextlib.contextmanager
 def deploying(folder: Path, packages: Path, settings: Mapping[str, str]) -> Iterator[Client]:
     """One who is logged in; all of theirs is in a folder, the repositories as well."""
-    (home := folder / "home").mkdir()
     repositories = Repositories(folder / "repositories", "acme")
-    given = repositories.settings | UNMEASURED | UNCONFINED | dict(settings)
-    installation = Installation(folder / "data", settings=given)
-    installation.project("shop")
-    credentials = installation.credentials("shop")
-    with installation.serving() as server:
-        exports = {"CTP_CLI_CONNECT_API_URL": server.url}
-        exports |= installation.run_json("official-cli-env", "--url", server.url)
-        exports["NODE_OPTIONS"] = f"{IMPATIENT['NODE_OPTIONS']} {exports['NODE_OPTIONS']}"
-        machine = Machine(home, packages, Shop(server, credentials, exports))
-        assert machine.login().returncode == 0
-        with server.client(credentials) as http:
-            yield Client(machine, repositories, http, installation)
+    given = repositories.settings | UNCONFINED | dict(settings)
+    with logged_in(folder, packages, given) as (machine, http, installation):
+        yield Client(machine, repositories, http, installation)

@@ -1,13 +1,17 @@
 """A user's machine: the official clients, a home folder, and a server for them to talk to."""
 
+import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.harness import COMMAND, Credentials, Server
+import httpx
+
+from tests.harness import COMMAND, UNMEASURED, Credentials, Installation, Server
 from tests.official import npm
 
 Done = subprocess.CompletedProcess[str]
@@ -66,6 +70,28 @@ class Machine:
         done = self.run(["node", "script.mjs"], ARGUMENT=json.dumps(argument), **variables)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def logged_in(
+    folder: Path, packages: Path, settings: Mapping[str, str]
+) -> Iterator[tuple[Machine, httpx.Client, Installation]]:
+    """Somebody who is logged in at a server of their own; a client of it, and its installation.
+
+    Home and data are in a folder. The official CLI does not wait long between its questions.
+    """
+    (home := folder / "home").mkdir()
+    installation = Installation(folder / "data", settings=UNMEASURED | dict(settings))
+    installation.project("shop")
+    credentials = installation.credentials("shop")
+    with installation.serving() as server:
+        exports = {"CTP_CLI_CONNECT_API_URL": server.url}
+        exports |= installation.run_json("official-cli-env", "--url", server.url)
+        exports["NODE_OPTIONS"] = f"{IMPATIENT['NODE_OPTIONS']} {exports['NODE_OPTIONS']}"
+        machine = Machine(home, packages, Shop(server, credentials, exports))
+        assert machine.login().returncode == 0
+        with server.client(credentials) as http:
+            yield machine, http, installation
 
 
 def run(

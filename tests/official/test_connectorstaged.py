@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness import UNMEASURED, Installation
-from tests.official.machine import IMPATIENT, Machine, Shop, complaint
+from tests.official.machine import Machine, complaint, logged_in
 from tests.staging.repositories import GOOD, Repositories
 
 CREATE = "--creator-email ada@acme.example --repository-tag v1.0.0"
@@ -50,20 +49,10 @@ class Creator:
 @pytest.fixture(scope="module")
 def creator(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Creator]:
     folder = tmp_path_factory.mktemp("creator")
-    (home := folder / "home").mkdir()
     repositories = Repositories(folder / "repositories", "acme")
-    installation = Installation(folder / "data", settings=repositories.settings | UNMEASURED)
-    installation.project("shop")
-    credentials = installation.credentials("shop")
     repositories.tag("v1.0.0")
-    with installation.serving() as server:
-        exports = {"CTP_CLI_CONNECT_API_URL": server.url}
-        exports |= installation.run_json("official-cli-env", "--url", server.url)
-        exports["NODE_OPTIONS"] = f"{IMPATIENT['NODE_OPTIONS']} {exports['NODE_OPTIONS']}"
-        machine = Machine(home, packages, Shop(server, credentials, exports))
-        assert machine.login().returncode == 0
-        with server.client(credentials) as http:
-            yield Creator(machine, repositories, http)
+    with logged_in(folder, packages, repositories.settings) as (machine, http, _):
+        yield Creator(machine, repositories, http)
 
 
 def test_every_flag_of_create_and_update_arrives(creator: Creator) -> None:
