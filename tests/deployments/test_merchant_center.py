@@ -1,5 +1,6 @@
 """Merchant Center applications and views: built with a Deployment's values, and served."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,47 +57,47 @@ def test_merchant_center_applications_and_views_are_built_with_their_values_and_
     hosted.delete(found["id"])
 
 
+VISIT = {"Accept": "text/html"}
+
+
+@contextlib.contextmanager
+def built_by_its_scripts(
+    hosted: Shop, name: str, application: str, **values: str
+) -> Iterator[tuple[str, str, str]]:
+    """An example of mc-scripts, deployed: its URL, its page and the script of that."""
+    connector = hosted.published(example(name), name=name)
+    standard = [{"key": key, "value": value} for key, value in values.items()]
+    configuration = {"applicationName": application, "standardConfiguration": standard}
+    found = replace(hosted, seconds=800).deployed(connector, configurations=[configuration])
+    url = url_of(found, application)
+    page = call(url)
+    assert page.status_code == 200
+    (script,) = re.findall(r'src="([^"]*/app\.[0-9a-f]+\.js)"', page.text)
+    # What was built knows where it is served.
+    assert script.startswith(url.rstrip("/"))
+    yield url.rstrip("/"), page.text, call(script).text
+    hosted.delete(found["id"])
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_merchant_center_application_is_built_by_its_own_scripts_and_served(hosted: Shop) -> None:
-    connector = hosted.published(example("merchant-center"), name="merchant-center")
-    values = [
-        {"key": "CUSTOM_APPLICATION_ID", "value": "cl5a0qzzz000001l4f9b7h8k2"},
-        {"key": "ENTRY_POINT_URI_PATH", "value": "gift-cards"},
-    ]
-    configuration = {"applicationName": "application", "standardConfiguration": values}
-    found = replace(hosted, seconds=800).deployed(connector, configurations=[configuration])
-    url = url_of(found, "application")
-    page = call(url)
-    assert page.status_code == 200
-    # What was built knows where it is served, and what it is called.
-    assert f'"applicationId":"{values[0]["value"]}:gift-cards"' in page.text
-    (script,) = re.findall(r'src="([^"]*/app\.[0-9a-f]+\.js)"', page.text)
-    assert script.startswith(url.rstrip("/"))
-    assert "Gift cards of" in call(script).text
-    # Its own routes are the page's, where a browser goes to them.
-    visit = {"Accept": "text/html"}
-    assert call(f"{url.rstrip('/')}/my-shop/gift-cards", headers=visit).text == page.text
-    hosted.delete(found["id"])
+    id_ = "cl5a0qzzz000001l4f9b7h8k2"
+    values = {"CUSTOM_APPLICATION_ID": id_, "ENTRY_POINT_URI_PATH": "gift-cards"}
+    with built_by_its_scripts(hosted, "merchant-center", "application", **values) as built:
+        url, page, script = built
+        assert f'"applicationId":"{id_}:gift-cards"' in page
+        assert "Gift cards of" in script
+        # Its own routes are the page's, where a browser goes to them.
+        assert call(f"{url}/my-shop/gift-cards", headers=VISIT).text == page
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_merchant_center_view_is_built_by_its_own_scripts_and_served(hosted: Shop) -> None:
-    connector = hosted.published(example("merchant-center-view"), name="merchant-center-view")
     id_ = "cl5a0qzzz000001l4f9b7h8k3"
-    values = [{"key": "CUSTOM_VIEW_ID", "value": id_}]
-    configuration = {"applicationName": "view", "standardConfiguration": values}
-    found = replace(hosted, seconds=800).deployed(connector, configurations=[configuration])
-    url = url_of(found, "view")
-    page = call(url)
-    assert page.status_code == 200
-    assert f'"customViewId":"{id_}"' in page.text
-    (script,) = re.findall(r'src="([^"]*/app\.[0-9a-f]+\.js)"', page.text)
-    assert script.startswith(url.rstrip("/"))
-    assert "Stock, shown by" in call(script).text
-    visit = {"Accept": "text/html"}
-    assert call(f"{url.rstrip('/')}/custom-views/{id_}/projects/my-shop", headers=visit).text == (
-        page.text
-    )
-    hosted.delete(found["id"])
+    with built_by_its_scripts(hosted, "merchant-center-view", "view", CUSTOM_VIEW_ID=id_) as built:
+        url, page, script = built
+        assert f'"customViewId":"{id_}"' in page
+        assert "Stock, shown by" in script
+        assert call(f"{url}/custom-views/{id_}/projects/my-shop", headers=VISIT).text == page
