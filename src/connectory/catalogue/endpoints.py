@@ -3,7 +3,6 @@
 Source: RAML `api.raml` under `/connectors`, and the documentation page.
 """
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -14,7 +13,6 @@ from connectory.contract.connectors import Connector, ConnectorSearchPagedQueryR
 from connectory.contract.errors import InvalidQueryParam, ResourceNotFound
 from connectory.contract.scalars import Id, IntegrationType, Key
 from connectory.contract.scopes import VIEW_CONNECTORS
-from connectory.http.access import Grant
 from connectory.http.answers import Response
 from connectory.http.table import Endpoint, Request
 
@@ -89,9 +87,6 @@ _EXAMPLE = {
 def endpoints(catalogue: Catalogue) -> list[Endpoint]:
     """The endpoints of this slice."""
 
-    def with_id_at_hand(path: Mapping[str, str], grant: Grant) -> Response | None:
-        return catalogue.at_hand(path["id"], grant.project)
-
     async def with_id(request: Request) -> Response:
         id_ = request.path["id"]
         found = await catalogue.with_id(id_.lower(), request.allowed.project)
@@ -133,7 +128,7 @@ def endpoints(catalogue: Catalogue) -> list[Endpoint]:
             errors=(ResourceNotFound,),
             example=_EXAMPLE,
             etag=True,
-            at_hand=with_id_at_hand,
+            at_hand=catalogue.at_hand,
             handler=with_id,
         ),
         Endpoint(

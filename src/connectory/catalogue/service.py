@@ -13,7 +13,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -25,6 +25,7 @@ from connectory.catalogue.index import Batch, SearchIndex
 from connectory.catalogue.model import Document, Query
 from connectory.contract.errors import ServiceUnavailable
 from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.http.access import Grant
 from connectory.http.answers import Response, tag_of
 
 #: The index is built anew, in a worker thread, when more than so many Connectors and this share of
@@ -57,20 +58,18 @@ class Catalogue:
         self._index = SearchIndex()
         #: By the number of the document.
         self.cache: ResponseCache[int] = ResponseCache(cache_bytes)
-        #: The numbers of live documents that were asked for, by id and by `key={key}`; forgotten
-        #: with every change.
-        self._numbers: dict[str, int] = {}
+        #: The numbers of live public documents that were asked for, by id and by `key={key}`;
+        #: forgotten with every change.
+        self._public: dict[str, int] = {}
 
     def __len__(self) -> int:
         """How many Connectors there are."""
         return len(self._index)
 
-    def at_hand(self, id_: str, project: str) -> Response | None:
-        """What `with_id` gives, where that was asked for before and takes no wait; else None."""
-        number = self._numbers.get(id_)
-        if number is None or not self._index.is_visible(number, project):
-            return None
-        return self.cache.get(number)
+    def at_hand(self, path: Mapping[str, str], _grant: Grant) -> Response | None:
+        """What `with_id` gives of a public Connector that was asked for before (see `Endpoint`)."""
+        number = self._public.get(path["id"])
+        return None if number is None else self.cache.get(number)
 
     async def with_id(self, id_: str, project: str) -> Response | None:
         """A Connector by its id, if it exists for a Project (given as `region:projectKey`)."""
@@ -136,7 +135,7 @@ class Catalogue:
             # Counted on: what is told of hits is told since the start.
             changes.cache.hits, changes.cache.misses = self.cache.hits, self.cache.misses
             self._index, self.cache = changes.index, changes.cache
-            self._numbers.clear()
+            self._public.clear()
             # Nothing of it is garbage: the collector need not walk a million objects again.
             gc.freeze()
         elif changes is not None:
@@ -144,7 +143,7 @@ class Catalogue:
             with _giving_way():
                 orders = await asyncio.to_thread(self._index.ordered, changes.numbers)
             self._index.publish(changes.numbers, orders)
-            self._numbers.clear()
+            self._public.clear()
 
     def _whole(self, connection: sqlalchemy.Connection) -> "_Whole":
         """An index of all Connectors, with as many of their bodies as the cache can keep."""
@@ -169,15 +168,16 @@ class Catalogue:
     async def _visible(
         self, name: str, project: str, look_up: Callable[[SearchIndex], int | None]
     ) -> Response | None:
-        number = self._numbers.get(name)
-        if number is None or not self._index.is_visible(number, project):
-            # Also what is remembered: what is hidden takes as long as what is not there.
+        number = self._public.get(name)
+        if number is None:
+            # What is hidden takes as long as what is not there: neither is remembered.
             number = look_up(self._index)
             if number is None or not self._index.is_visible(number, project):
                 return None
-            if len(self._numbers) > len(self._index) * 2:
-                self._numbers.clear()
-            self._numbers[name] = number
+            if self._index.is_public(number):
+                if len(self._public) > len(self._index) * 2:
+                    self._public.clear()
+                self._public[name] = number
         return self.cache.get(number) or (await self._read((number,)))[number]
 
     async def _bodies(self, numbers: Sequence[int]) -> list[bytes]:

@@ -122,15 +122,15 @@ class Freshness:
     """When this node last knew everything that had been committed."""
 
     def __init__(self) -> None:
-        self._at = float("-inf")
+        self._until = float("-inf")
 
     def mark(self, asked_at: float) -> None:
         """Everything committed before this instant of `time.monotonic` has been applied."""
-        self._at = asked_at
+        self._until = asked_at + FRESH_SECONDS
 
     def is_fresh(self) -> bool:
         """Whether everything committed more than a second ago has been applied here."""
-        return time.monotonic() - self._at < FRESH_SECONDS
+        return time.monotonic() < self._until
 
 
 class Follower:

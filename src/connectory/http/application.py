@@ -44,6 +44,8 @@ UNMATCHED = "(none)"
 _BODY_READ = "connectory.body_read"
 #: Streams of events that a node has open at once: each asks the database again and again.
 MAX_STREAMS = 200
+#: What changes nothing, and is not logged where only writes are.
+_READS = ("GET", "HEAD")
 #: A larger body is compressed in a thread, so that the others do not wait for it.
 _LARGE = 64 * 2**10
 
@@ -83,10 +85,14 @@ class Application:
         rate = settings.project_requests_per_second
         self._rates = Rates(rate) if rate else None
         self._choose_correlation_id = correlation_ids()
+        #: Methods whose answers are not logged, unless something failed.
+        self._unlogged = frozenset(() if settings.access_log == "all" else _READS)
         # Keyed by identity: endpoints are frozen, but what they hold need not be hashable.
         self._decoders = {id(endpoint): _decoders(endpoint) for endpoint in endpoints}
 
-    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+    async def __call__(  # noqa: C901 - one step after the other, and each call of them costs
+        self, scope: Scope, receive: bodies.Receive, send: Send
+    ) -> None:
         """Answer one request (ASGI 3)."""
         if scope["type"] != "http":
             await _refuse(scope, receive, send)
@@ -94,7 +100,6 @@ class Application:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         given_id = self._choose_correlation_id(headers.get(b"x-correlation-id"))
-        correlation_id.set(given_id.decode())
         method: str = scope["method"]
         route = UNMATCHED
         oauth = False
@@ -102,12 +107,16 @@ class Application:
             self._check_limits(scope)
             match = self._router.find(method, scope["raw_path"])
             route, oauth = match.route.template, match.endpoint.oauth_errors
-            response = await self._answer(scope, receive, headers, match)
+            response = self._at_once(headers, match)
+            if response is None:
+                correlation_id.set(given_id.decode())
+                response = await self._answer(scope, receive, headers, match)
         except (ApiError, ApiErrors) as error:
             response = answers.of_error(error, oauth=oauth)
         except bodies.ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the last line of defence: every fault is answered
+            correlation_id.set(given_id.decode())
             response = answers.of_error(self._failure(error), oauth=oauth)
         if b"if-none-match" in headers or b"accept-encoding" in headers:
             response = await _negotiated(response, headers)
@@ -118,7 +127,10 @@ class Application:
                 ServiceUnavailable(f"{MAX_STREAMS} streams of events are open already", 10)
             )
         body = b"" if method == "HEAD" else response.body
-        head = _head(response, method, given_id)
+        head = [*response.headers, (b"x-correlation-id", given_id)]
+        if method == "HEAD" and response.body:
+            # The server software adds the length of a body that is sent.
+            head.append((b"content-length", b"%d" % len(response.body)))
         if _left_unread(scope, headers):
             # The server ends such a connection; a client that is not told would use it again.
             head.append((b"connection", b"close"))
@@ -129,7 +141,8 @@ class Application:
             await send({"type": "http.response.body", "body": body})
         seconds = time.perf_counter() - started
         self._measures.add(route, method, response.status, seconds)
-        if self._settings.access_log != "off":
+        if method not in self._unlogged or response.status >= 500:  # noqa: PLR2004
+            correlation_id.set(given_id.decode())
             self._log(scope, method, response.status, seconds)
 
     def _check_limits(self, scope: Scope) -> None:
@@ -146,7 +159,27 @@ class Application:
                 f"The headers have more than the {settings.max_header_bytes} bytes taken"
             )
 
-    async def _answer(  # noqa: C901 - one check after the other, and each call of them costs
+    def _at_once(self, headers: Mapping[bytes, bytes], match: Match) -> Response | None:
+        """What is at hand for a caller who is known and may have it; else None, which says nothing.
+
+        The same as `_answer` would give, in a fraction of the time that it takes to wait for that.
+        """
+        endpoint = match.endpoint
+        if endpoint.at_hand is None or endpoint.permissions is None or match.fault is not None:
+            return None
+        shown = headers.get(b"authorization")
+        grant = None if shown is None else self._authenticator.known(shown)
+        if grant is None or endpoint.permissions.isdisjoint(grant.permissions):
+            return None
+        accept = headers.get(b"accept")
+        if accept is not None and accept != b"*/*" and not _accepts(accept, endpoint.produces):
+            return None
+        found = endpoint.at_hand(match.arguments, grant)
+        if found is not None and self._rates is not None:
+            self._rates.take(grant.project)
+        return found
+
+    async def _answer(
         self,
         scope: Scope,
         receive: bodies.Receive,
@@ -173,10 +206,6 @@ class Application:
             raise NotAcceptable(f"This endpoint answers with {endpoint.produces}")
         if match.fault is not None:
             raise match.fault
-        if endpoint.at_hand is not None and isinstance(grant, Grant):
-            found = endpoint.at_hand(match.arguments, grant)
-            if found is not None:
-                return found
         return await self._handled(scope, receive, headers, match, grant)
 
     async def _handled(
@@ -249,8 +278,7 @@ class Application:
         return General()
 
     def _log(self, scope: Scope, method: str, status: int, seconds: float) -> None:
-        mode = self._settings.access_log
-        if mode == "writes" and method in ("GET", "HEAD") and status < 500:  # noqa: PLR2004
+        if self._settings.access_log == "off":
             return
         log.info(
             "%s %s %d",
@@ -286,14 +314,6 @@ def with_correlation_id(application: Callable[..., Awaitable[None]]) -> Callable
         await application(scope, receive, sending)
 
     return wrapped
-
-
-def _head(response: Response, method: str, given_id: bytes) -> answers.HeaderList:
-    """The headers of an answer; the server software adds the length of a body that is sent."""
-    head = [*response.headers, (b"x-correlation-id", given_id)]
-    if method == "HEAD" and response.body:
-        head.append((b"content-length", b"%d" % len(response.body)))
-    return head
 
 
 def _left_unread(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

@@ -21,12 +21,12 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 def correlation_ids() -> Callable[[bytes | None], bytes]:
     """A function that takes over a sane id that a client sent, or makes a new one."""
     node = secrets.token_hex(12).encode()
-    numbers = count(1)
+    made = map((node + b"-%08x").__mod__, count(1))
 
     def choose(sent: bytes | None) -> bytes:
         if sent is not None and _is_sane(sent):
             return sent
-        return b"%b-%08x" % (node, next(numbers))
+        return next(made)
 
     return choose
 
@@ -45,11 +45,6 @@ class Latencies:
         self.buckets = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one request."""
-        self.buckets[bisect.bisect_left(BUCKETS, seconds)] += 1
-        self.seconds += seconds
-
 
 class Measures:
     """Latencies by route, method and status. Only the event loop writes."""
@@ -65,4 +60,5 @@ class Measures:
             if method not in _METHODS:
                 key = (route, OTHER_METHOD, status)
             series = self.series.setdefault(key, Latencies())
-        series.add(seconds)
+        series.buckets[bisect.bisect_left(BUCKETS, seconds)] += 1
+        series.seconds += seconds

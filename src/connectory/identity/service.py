@@ -28,8 +28,8 @@ from connectory.kernel.clock import DAY, SECOND, Clock
 
 #: More tokens than a node sees in two days; beyond it, the oldest half is read again when needed.
 CACHED_GRANTS = 100_000
-#: Headers whose token's digest is remembered: those of clients that ask again and again.
-_CACHED_DIGESTS = 4_096
+#: Headers whose grant is remembered: those of clients that ask again and again.
+_CACHED_HEADERS = 4_096
 SWEEP_SECONDS = 600.0
 #: Longer than any node goes without hearing the feed; its grants have then expired anyway.
 _REVOCATIONS_KEPT = 60 * DAY
@@ -51,18 +51,15 @@ class Identity:
         self._token_lifetime = token_seconds * SECOND
         self._grants: dict[str, Grant] = {}
         self._older_grants: dict[str, Grant] = {}
-        #: The digest of the token in an Authorization header that was good; it vouches for nothing.
-        self._digests: dict[bytes, str] = {}
+        #: The same grants by the Authorization headers that had them; forgotten with the first.
+        self._by_header: dict[bytes, Grant] = {}
         #: Grows with every revocation heard: what was read before it is not kept.
         self._revocations_heard = 0
         self._wrong_secrets = WrongSecrets(clock)
 
     def known(self, authorization: bytes) -> Grant | None:
         """The grant of a bearer token that is warm (see `http.access.Authenticator`)."""
-        digest = self._digests.get(authorization)
-        if digest is None:
-            return None
-        grant = self._grants.get(digest)
+        grant = self._by_header.get(authorization)
         if grant is None or not self._freshness.is_fresh() or grant.expires_at <= self._clock():
             return None
         return grant
@@ -75,10 +72,10 @@ class Identity:
             grant = await self._look_up(digest)
         if grant.expires_at <= self._clock():
             raise InvalidToken
-        if len(self._digests) >= _CACHED_DIGESTS:
-            self._digests.clear()
-        if authorization is not None:
-            self._digests[authorization] = digest
+        if authorization is not None and digest in self._grants:
+            if len(self._by_header) >= _CACHED_HEADERS:
+                self._by_header.clear()
+            self._by_header[authorization] = grant
         return grant
 
     async def authenticate_operator(self, authorization: bytes | None) -> OperatorGrant:
@@ -157,7 +154,7 @@ class Identity:
         """Forget what was revoked (see `database.feed.Subscriber`)."""
         if anew:
             self._revocations_heard += 1
-            self._grants, self._older_grants = {}, {}
+            self._grants, self._older_grants, self._by_header = {}, {}, {}
         elif changes:
             self._forget(changes)
 
@@ -198,6 +195,7 @@ class Identity:
 
     def _forget(self, revoked: Iterable[tuple[str, str]]) -> None:
         self._revocations_heard += 1
+        self._by_header.clear()
         tokens = {subject for kind, subject in revoked if kind == "token"}
         clients = {subject for kind, subject in revoked if kind == "client"}
         for grants in (self._grants, self._older_grants):
