@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from connectory.catalogue import gathering, terms
 from connectory.catalogue.index import SearchIndex
@@ -99,12 +100,26 @@ def found(index: SearchIndex, query: Query, project: str) -> tuple[int, list[tup
     return page.total, [index.version_of(number) for number in page.numbers]
 
 
-def take_in(index: SearchIndex, more: Sequence[Document]) -> None:
-    """Add documents to an index that is searched already."""
-    batch = index.prepared(more)
-    for _ in index.stage(batch):
+def stage(index: SearchIndex, more: Sequence[Document]) -> range:
+    """Take documents in, not yet to be found; their numbers."""
+    first = index.taken_in
+    for _ in index.stage(more):
         pass
-    index.publish(batch.numbers, index.ordered(batch.numbers))
+    return range(first, index.taken_in)
+
+
+def absorb(index: SearchIndex, most: int = 100) -> None:
+    """Have no document looked through any more, so many at a time."""
+    while index.scanned:
+        for _ in index.absorb(index.pieces(most)):
+            pass
+
+
+def take_in(index: SearchIndex, more: Sequence[Document], *, scanned: bool) -> None:
+    """Add documents to an index that is searched already, `scanned` or taken to pieces."""
+    index.publish(index.placed(stage(index, more)))
+    if not scanned:
+        absorb(index)
 
 
 @pytest.fixture(scope="module", autouse=True, params=["few are many", "as it is shipped"])
@@ -180,7 +195,7 @@ def test_an_index_that_grew_finds_what_a_new_one_finds(data: st.DataObject) -> N
             }:
                 catalogue[changed.id] = changed
                 batch.append(changed)
-        take_in(index, batch)
+        take_in(index, batch, scanned=data.draw(st.booleans()))
         query = data.draw(queries(list(catalogue.values())))
         project = data.draw(st.sampled_from(PROJECTS))
         assert found(index, query, project) == expected(list(catalogue.values()), query, project), (
@@ -205,15 +220,49 @@ def test_what_is_staged_is_found_only_once_it_is_published() -> None:
     index = SearchIndex()
     document = public(1, key="tax", name="Tax")
     assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
-    batch = index.prepared([document])
-    for _ in index.stage(batch):
-        assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
-        assert index.with_key("tax") is None
-    orders = index.ordered(batch.numbers)
+    numbers = stage(index, [document])
+    absorb(index)
+    placed = index.placed(numbers)
     assert found(index, Query(text="tax"), PROJECTS[0]) == (0, [])
-    index.publish(batch.numbers, orders)
+    assert index.with_key("tax") is None
+    index.publish(placed)
     assert found(index, Query(text="tax"), PROJECTS[0]) == (1, [(document.id, 1)])
-    assert index.with_key("tax") == batch.numbers[0]
+    assert index.with_key("tax") == numbers[0]
+
+
+def test_of_several_versions_at_once_the_last_is_found() -> None:
+    first = public(1, name="First")
+    index = SearchIndex([first])
+    later = [structs.replace(first, version=each, name=f"Tax {each}") for each in (2, 3, 4)]
+    take_in(index, later, scanned=True)
+    assert found(index, Query(text=""), PROJECTS[0]) == (1, [(first.id, 4)])
+    assert found(index, Query(text="tax 3"), PROJECTS[0]) == (0, [])
+
+
+def test_what_is_being_absorbed_is_found_at_every_step() -> None:
+    catalogue = [public(number, name="a b", text=f"tax {number}") for number in range(9)]
+    index = SearchIndex(catalogue[:3])
+    take_in(index, catalogue[3:], scanned=True)
+    while index.scanned:
+        for _ in index.absorb(index.pieces(2)):
+            for text in ("a b", "tax", "x 7", "7"):
+                query = Query(text=text, limit=9)
+                assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
+
+
+def test_documents_may_be_taken_in_while_others_are_taken_to_pieces() -> None:
+    catalogue = [public(number, name="a b", text=f"tax {number}") for number in range(9)]
+    index = SearchIndex(catalogue[:3])
+    take_in(index, catalogue[3:6], scanned=True)
+    pieces = index.pieces(100)
+    take_in(index, catalogue[6:], scanned=True)
+    for _ in index.absorb(pieces):
+        pass
+    assert index.scanned == 3
+    with pytest.raises(ValueError, match="absorbed"):
+        next(index.absorb(pieces))
+    query = Query(text="tax", limit=9)
+    assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
 
 
 PHRASES = [
@@ -253,16 +302,22 @@ PHRASES = [
 ]
 
 
+#: How many documents come later, and whether they are then looked through.
+GROWN = [(0, False), (3, False), (3, True)]
+
+
 @pytest.mark.parametrize(
     "text", ["t the", "about the", "ut them", "t th", "bout t", "oute", "abou"]
 )
-@pytest.mark.parametrize("grown", [0, 3])
-def test_what_many_have_is_found_in_those_that_came_later_too(text: str, grown: int) -> None:
+@pytest.mark.parametrize(("grown", "scanned"), GROWN)
+def test_what_many_have_is_found_in_those_that_came_later_too(
+    text: str, grown: int, *, scanned: bool
+) -> None:
     said = ["about the", "about the", "out  the", "about thing", "route them"]
     said += ["at the", "about the", "abouth"]
     catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
     index = SearchIndex(catalogue[: len(said) - grown])
-    take_in(index, catalogue[len(said) - grown :])
+    take_in(index, catalogue[len(said) - grown :], scanned=scanned)
     query = Query(text=text)
     assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
 
@@ -270,26 +325,35 @@ def test_what_many_have_is_found_in_those_that_came_later_too(text: str, grown: 
 @pytest.mark.parametrize(
     "text", ["about to", "bout to", "bout t", "about to ", "t to", "o about to"]
 )
-@pytest.mark.parametrize("grown", [0, 3])
+@pytest.mark.parametrize(("grown", "scanned"), GROWN)
 def test_a_short_last_piece_is_found_where_a_longer_word_begins_with_it(
-    text: str, grown: int
+    text: str, grown: int, *, scanned: bool
 ) -> None:
     said = ["about to", "about to", "out to  go", "about total", "about top", "go about tomes"]
     said += ["about to go", "about together", "abouto"]
     catalogue = [public(number, name="x", text=each) for number, each in enumerate(said)]
     index = SearchIndex(catalogue[: len(said) - grown])
-    take_in(index, catalogue[len(said) - grown :])
+    take_in(index, catalogue[len(said) - grown :], scanned=scanned)
     query = Query(text=text)
     assert found(index, query, PROJECTS[0]) == expected(catalogue, query, PROJECTS[0])
 
 
 @pytest.mark.parametrize(("description", "text", "is_found"), PHRASES)
-@pytest.mark.parametrize("grown", [False, True])
+@pytest.mark.parametrize(("grown", "scanned"), [(False, False), (True, False), (True, True)])
 def test_a_text_is_found_literally_in_its_case_folding(
-    description: str, text: str, *, is_found: bool, grown: bool
+    description: str, text: str, *, is_found: bool, grown: bool, scanned: bool
 ) -> None:
     document = public(1, name="-", text=description)
     index = SearchIndex(() if grown else (document,))
     if grown:
-        take_in(index, [document])
+        take_in(index, [document], scanned=scanned)
     assert index.search(Query(text=text), PROJECTS[0]).total == int(is_found)
+
+
+def test_a_text_that_only_two_texts_together_have_is_not_found() -> None:
+    catalogue = [public(number, name=name) for number, name in enumerate(["pay", "mentor", ""])]
+    index = SearchIndex()
+    take_in(index, catalogue, scanned=True)
+    for text, count in {"payment": 0, "ment": 1, "ym": 0, "pay": 1, "rp": 0, "or": 1}.items():
+        assert index.search(Query(text=text), PROJECTS[0]).total == count
+    assert index.scanned == len(catalogue)

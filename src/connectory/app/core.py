@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from connectory.catalogue.following import Following
 from connectory.catalogue.service import Catalogue
 from connectory.database.documents import Damages
 from connectory.database.engine import Database
@@ -33,6 +34,7 @@ class Core(Struct, frozen=True, kw_only=True):
 
     identity: Identity
     catalogue: Catalogue
+    catalogue_following: Following
     follower: Follower
 
 
@@ -53,9 +55,10 @@ def core_of(ground: Ground) -> Core:
     settings, database = ground.settings, ground.database
     freshness = Freshness()
     identity = Identity(database, freshness, ground.clock, settings.token_seconds)
-    catalogue = Catalogue(database, settings.cache_bytes)
+    following = Following(database, settings.cache_bytes)
     return Core(
         identity=identity,
-        catalogue=catalogue,
-        follower=Follower(database, (identity, catalogue), freshness),
+        catalogue=Catalogue(database, following),
+        catalogue_following=following,
+        follower=Follower(database, (identity, following), freshness, ahead=following),
     )

@@ -10,6 +10,7 @@ from connectory.app.core import core_of, ground_of
 from connectory.app.hosting import running_of
 from connectory.app.interface import interface_of
 from connectory.app.working import working_of
+from connectory.catalogue.following import Following as CatalogueFollowing
 from connectory.catalogue.service import Catalogue
 from connectory.database.engine import Database
 from connectory.database.feed import Follower
@@ -34,6 +35,7 @@ class Node(Struct, frozen=True, kw_only=True):
     settings: Settings
     identity: Identity
     catalogue: Catalogue
+    catalogue_following: CatalogueFollowing
     follower: Follower
     worker: Worker
     running: Running
@@ -74,6 +76,7 @@ def compose(
         settings=settings,
         identity=core.identity,
         catalogue=core.catalogue,
+        catalogue_following=core.catalogue_following,
         follower=core.follower,
         worker=working.worker,
         running=running,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 
 from connectory.app.node import Node
@@ -12,6 +13,8 @@ from connectory.kernel.drain import Drain
 
 #: Objects that are made, and not freed, before the collector looks at the young ones.
 _COLLECTED_AFTER = 10_000
+#: How long a thread, such as one that builds an index, goes on when requests want the interpreter.
+_SWITCH_SECONDS = 0.0005
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +27,11 @@ async def serve(
     # Requests make hardly any cycles, and to look for them after every 700 objects, as Python
     # does, takes a thirtieth of the time of all requests.
     gc.set_threshold(_COLLECTED_AFTER)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stopped, drain = asyncio.Event(), Drain(settings.drain_seconds)
     async with (
         node.follower.following(),
-        node.catalogue.tidied(),
+        node.catalogue_following.kept_up(),
         node.running.running(drain.left, built_here=node.following.built_here),
         node.following.following(),
         _sharing(node),

@@ -5,6 +5,7 @@ node's memory goes into. These hold the bytes end to end.
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable
 
 
@@ -28,6 +29,20 @@ class Texts:
         """Add a text; its number is how many there were before."""
         self._bytes += text
         self._ends.append(len(self._bytes))
+
+    def containing_from(self, first: int, piece: bytes) -> list[int]:
+        """Those of the texts from a number on that contain `piece`, which is not empty."""
+        find, ends = self._bytes.find, self._ends
+        found: list[int] = []
+        number, place = first, ends[first - 1] if first else 0
+        while (place := find(piece, place)) >= 0:
+            number = bisect_right(ends, place, number)
+            if place + len(piece) <= ends[number]:
+                found.append(number)
+                place = ends[number]
+            else:  # it begins in one text and ends in the next
+                place += 1
+        return found
 
     def containing(self, piece: bytes, numbers: Iterable[int]) -> list[int]:
         """Those of the texts with these numbers that contain `piece`."""

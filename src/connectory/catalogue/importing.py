@@ -7,6 +7,7 @@ Should one of the same Connectors have changed in between, all that is done once
 transaction. (docs/decisions/0036-imports-are-prepared-in-place.md)
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -24,6 +25,11 @@ from connectory.database.serving import importing_alone
 from connectory.kernel import ids
 
 _BATCH = 1_000
+#: Before new Connectors are shown, servers that follow take in what is prepared, each for so many
+#: seconds, so that they are found as soon as they are shown. Beyond the longest they are found
+#: later anyway (see `following.MOST_SCANNED`).
+_LEAD_PER_NEW = 20e-6
+_LONGEST_LEAD = 3.0
 
 
 class ImportFault(ValueError):
@@ -91,6 +97,7 @@ def import_connectors(
             if not result.created and not result.changed:
                 return result
             number = _prepared(database, session, now)
+            _give_lead(result)
             try:
                 with session.write() as connection:
                     if number is None or not _still_true(connection, seen, number):
@@ -114,6 +121,10 @@ def _prepared(database: Database, session: Session, now: int) -> int | None:
         return preparing.prepare(database, session, now=now)
     except exc.IntegrityError:
         return None
+
+
+def _give_lead(result: ImportResult) -> None:
+    time.sleep(min(_LEAD_PER_NEW * result.created, _LONGEST_LEAD))
 
 
 def _still_true(connection: Connection, seen: tuple[str, int], number: int) -> bool:

@@ -5,11 +5,14 @@ one that it replaces is no longer live, and every answer is masked by what is li
 number can therefore keep what belongs to it for as long as the number is live. Replaced documents
 are dropped when the index is built anew, which it is once they are many.
 
-One thread uses an index at a time.
+Documents that were taken in are found at once: searches look through their texts, until these are
+taken to pieces and put to those of the others (docs/decisions/0037-found-before-indexed.md).
+
+One thread uses an index at a time; what others may work out beside it says so.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 from pyroaring import BitMap
@@ -34,14 +37,19 @@ class Page(Struct, frozen=True):
 class _Field:
     """One searched field: its texts in case folding, and which documents they stand in."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], going_on: Callable[[], None]) -> None:
         self._texts = Texts()
-        for text in texts:
-            self._texts.append(text.encode())
-        self._postings = Postings(enumerate(texts))
 
-    def prepared(self, texts: Iterable[tuple[int, str]]) -> Addition:
-        return self._postings.prepared(texts)
+        def kept() -> Iterator[tuple[int, str]]:
+            for number, text in enumerate(texts):
+                going_on()
+                self._texts.append(text.encode())
+                yield number, text
+
+        self._postings = Postings(kept())
+
+    def pieces(self, numbers: range) -> Addition:
+        return self._postings.prepared((number, self._texts[number].decode()) for number in numbers)
 
     def append(self, text: str) -> None:
         self._texts.append(text.encode())
@@ -49,27 +57,54 @@ class _Field:
     def add(self, addition: Addition) -> Iterator[None]:
         return self._postings.add(addition)
 
-    def containing(self, text: str) -> BitMap:
-        """The documents whose field contains a case-folded text, exactly."""
+    def containing(self, text: str, indexed: int) -> BitMap:
+        """The documents whose field contains a case-folded text, exactly.
+
+        Those from the number `indexed` on are looked through.
+        """
+        found = self._told(text)
+        more = self._texts.containing_from(indexed, text.encode())
+        return found | BitMap(more) if more else found
+
+    def _told(self, text: str) -> BitMap:
+        """Those of the documents that were taken to pieces."""
         if len(text) <= 2 or not any(map(str.isspace, text)):  # noqa: PLR2004
             return self._postings.containing(text)
         sure, perhaps = self._postings.narrowed(text)
         return sure | BitMap(self._texts.containing(text.encode(), perhaps))
 
 
-class Batch(Struct, frozen=True):
-    """Documents that an index is to take in, and what had to be worked out for that."""
+class Pieces(Struct, frozen=True):
+    """Documents of which the names and the descriptions were taken to pieces."""
 
     numbers: range
-    documents: Sequence[Document]
     names: Addition
     descriptions: Addition
 
 
-class SearchIndex:
-    """Built from documents; grown by `prepared`, `stage`, `ordered` and `publish`."""
+class Placed(Struct, frozen=True):
+    """What it takes to publish staged documents.
 
-    def __init__(self, documents: Iterable[Document] = ()) -> None:
+    Attributes:
+        numbers: Of the documents.
+        replaced: The documents that are no longer live then.
+        before: The orders that the index has to have until then.
+        orders: The ones that it has from then on.
+    """
+
+    numbers: BitMap
+    replaced: BitMap
+    before: Orders
+    orders: Orders
+
+
+class SearchIndex:
+    """Built from documents; grown by `stage`, `placed` and `publish`, and then by `absorb`."""
+
+    def __init__(
+        self, documents: Iterable[Document] = (), *, going_on: Callable[[], None] = lambda: None
+    ) -> None:
+        """Build it; `going_on` is called again and again, and what it raises ends that."""
         self._columns = Columns()
         self._versions = array("I")
         self._public = BitMap()
@@ -80,12 +115,15 @@ class SearchIndex:
         names: list[str] = []
         descriptions: list[str] = []
         for number, document in enumerate(documents):
+            going_on()
             self._append(number, document)
             names.append(_name(document))
             descriptions.append(_description(document))
-        self._names = _Field(names)
-        self._descriptions = _Field(descriptions)
+        self._names = _Field(names, going_on)
+        self._descriptions = _Field(descriptions, going_on)
         self._built = len(names)
+        #: The documents from this number on were not taken to pieces: they are looked through.
+        self._indexed = len(names)
         self._live = BitMap(range(len(names)))
         self._orders = Orders.of(self._columns, range(len(names)))
         self._kept: dict[str, tuple[BitMap, BitMap]] = {}
@@ -95,47 +133,85 @@ class SearchIndex:
         return len(self._live)
 
     @property
+    def taken_in(self) -> int:
+        """How many documents it has, also those that are staged or were replaced."""
+        return len(self._columns.ids)
+
+    @property
     def grown(self) -> int:
         """How many documents were taken in since the index was built."""
-        return len(self._columns.ids) - self._built
+        return self.taken_in - self._built
 
-    def prepared(self, documents: Sequence[Document]) -> Batch:
-        """Work out what taking documents in needs; it changes nothing.
+    @property
+    def scanned(self) -> int:
+        """How many documents every search for a text looks through, as they are not absorbed."""
+        return self.taken_in - self._indexed
 
-        A worker thread may do it while another searches, as long as nobody takes others in.
+    def stage(self, documents: Iterable[Document]) -> Iterator[None]:
+        """Take documents in, not yet to be found, in small steps between which others search.
+
+        Their numbers follow one another, from what `taken_in` was before.
         """
-        first = len(self._columns.ids)
-        return Batch(
-            range(first, first + len(documents)),
-            documents,
-            self._names.prepared(enumerate(map(_name, documents), first)),
-            self._descriptions.prepared(enumerate(map(_description, documents), first)),
-        )
-
-    def stage(self, batch: Batch) -> Iterator[None]:
-        """Take documents in, not yet to be found, in small steps between which others search."""
-        if batch.numbers.start != len(self._columns.ids):
-            raise ValueError("the index has changed since the batch was prepared")
-        for number, document in zip(batch.numbers, batch.documents, strict=True):
-            self._append(number, document)
+        for document in documents:
+            self._append(self.taken_in, document)
             self._names.append(_name(document))
             self._descriptions.append(_description(document))
             yield
-        yield from self._names.add(batch.names)
-        yield from self._descriptions.add(batch.descriptions)
 
-    def ordered(self, numbers: Iterable[int]) -> Orders:
-        """The orders with staged documents in their places; a worker thread may make them."""
-        return self._orders.merged(numbers)
+    def placed(self, numbers: Iterable[int], beside: Placed | None = None) -> Placed:
+        """What it takes to publish staged documents; a worker thread may work it out.
 
-    def publish(self, numbers: Iterable[int], orders: Orders) -> None:
-        """Make staged documents live, all at once, in place of those with the same ids."""
-        self._orders = orders
-        for number in numbers:
-            for older in orders.with_id(self._columns.ids[number]):
-                self._live.discard(older)
-            self._live.add(number)
+        `beside` was worked out for others, which are to be published with them. Of several with the
+        same id, the one with the largest number stays.
+        """
+        orders = self._orders  # others may be published meanwhile
+        if beside is None or beside.before is not orders:
+            beside = Placed(BitMap(), BitMap(), orders, orders)
+        added = BitMap(numbers) - beside.numbers
+        uuid, latest, replaced = self._columns.ids.__getitem__, dict[bytes, int](), BitMap()
+        for number in added:
+            replaced.update(beside.orders.with_id(uuid(number)))
+            earlier = latest.get(uuid(number))
+            if earlier is not None:
+                replaced.add(earlier)
+            latest[uuid(number)] = number
+        return Placed(
+            beside.numbers | added,
+            beside.replaced | replaced,
+            orders,
+            beside.orders.merged(added) if added else beside.orders,
+        )
+
+    def publish(self, placed: Placed) -> None:
+        """Make staged documents live, all at once, in place of those with the same ids.
+
+        Raises:
+            ValueError: others were published since this was worked out.
+        """
+        if placed.before is not self._orders:
+            raise ValueError("others were published since these were placed")
+        self._orders = placed.orders
+        self._live = (self._live | placed.numbers) - placed.replaced
         self._kept.clear()
+
+    def pieces(self, most: int) -> Pieces:
+        """Take the texts of the first scanned documents to pieces, of so many at once.
+
+        A worker thread may do it while others are searched for, staged and published.
+        """
+        numbers = range(self._indexed, min(self._indexed + most, self.taken_in))
+        return Pieces(numbers, self._names.pieces(numbers), self._descriptions.pieces(numbers))
+
+    def absorb(self, pieces: Pieces) -> Iterator[None]:
+        """Put pieces to the others, in small steps between which others search.
+
+        From then on the documents are not looked through any more.
+        """
+        if pieces.numbers.start != self._indexed:
+            raise ValueError("others were absorbed since these were taken to pieces")
+        yield from self._names.add(pieces.names)
+        yield from self._descriptions.add(pieces.descriptions)
+        self._indexed = pieces.numbers.stop
 
     def is_live(self, number: int) -> bool:
         """Whether a document is a Connector's current version."""
@@ -204,7 +280,10 @@ class SearchIndex:
         folded = text.casefold()
         kept = self._kept.get(folded)
         if kept is None:
-            kept = (self._names.containing(folded), self._descriptions.containing(folded))
+            kept = (
+                self._names.containing(folded, self._indexed),
+                self._descriptions.containing(folded, self._indexed),
+            )
             if len(self._kept) >= _KEPT_TEXTS:
                 self._kept.clear()
             self._kept[folded] = kept

@@ -20,6 +20,8 @@ Key = Callable[[int], Any]
 
 #: Steps of a walk that cost as much as one document of a sort.
 _STEPS_PER_SORTED = 12
+#: Where more than this share is added, to sort everything takes less than to find its places.
+_MOST_MERGED = 0.2
 
 
 class Columns:
@@ -69,6 +71,9 @@ class Orders:
 
     def merged(self, numbers: Iterable[int]) -> "Orders":
         """Orders that have more documents in their places; these stay as they are."""
+        numbers = list(numbers)
+        if len(numbers) > _MOST_MERGED * len(self._by_id):
+            return self.of(self._columns, [*self._by_id, *numbers])
         columns, uuid = self._columns, self._columns.ids.__getitem__
 
         def place_by_id(number: int, low: int) -> int:

@@ -38,9 +38,37 @@ _projects = msgspec.json.Decoder(tuple[str, ...])
 _content = msgspec.json.Decoder(ConnectorContent)
 
 
-def documents(connection: Connection, since: int) -> list[Document]:
-    """The current versions of the Connectors that changed after a number of the change feed."""
-    return [_document(row) for row in connection.execute(_current().where(_changed(since)))]
+def documents(
+    connection: Connection, since: int, besides: tuple[int, str] | None = None
+) -> list[Document]:
+    """The current versions of the Connectors that changed after a number of the change feed.
+
+    `besides` leaves out those that are marked with a number, up to an id.
+    """
+    query = _current().where(_changed(since))
+    if besides is not None:
+        mark, last = besides
+        query = query.where((connectors.c.seq != mark) | (connectors.c.id > last))
+    return [_document(row) for row in connection.execute(query)]
+
+
+def prepared(connection: Connection, mark: int, *, after: str, limit: int) -> list[Document]:
+    """New Connectors of an import that is not shown yet, with ids after one, in their order."""
+    query = (
+        _with_content()
+        # Not by the index of the marks: that has all of them, and each piece would sort them.
+        .where(connectors.c.seq + 0 == mark, connectors.c.id > after)
+        .order_by(connectors.c.id)
+        .limit(limit)
+    )
+    return [_document(row) for row in connection.execute(query)]
+
+
+def count_marked(connection: Connection, mark: int, *, last: str) -> int:
+    """How many Connectors up to an id are marked with a number of the change feed."""
+    query = select(func.count()).select_from(connectors)
+    query = query.where(connectors.c.seq == mark, connectors.c.id <= last)
+    return int(connection.execute(query).scalar_one())
 
 
 def everything(connection: Connection) -> Iterator[tuple[Document, str]]:
@@ -164,27 +192,28 @@ def _contents_of(count: int) -> sqlalchemy.TextClause:
 
 
 def _current() -> Select[Any]:
-    return (
-        select(
-            connectors.c.id,
-            connectors.c.key,
-            connectors.c.version,
-            connectors.c.owner,
-            connectors.c.private_projects,
-            connectors.c.listed,
-            connectors.c.created_at,
-            connectors.c.last_modified_at,
-            connector_versions.c.content,
-        )
-        .join_from(
-            connectors,
-            connector_versions,
-            sqlalchemy.and_(
-                connector_versions.c.connector_id == connectors.c.id,
-                connector_versions.c.version == connectors.c.version,
-            ),
-        )
-        .where(feed.is_reached(connectors.c.seq))
+    return _with_content().where(feed.is_reached(connectors.c.seq))
+
+
+def _with_content() -> Select[Any]:
+    """Connectors with their versions, also those that are only prepared."""
+    return select(
+        connectors.c.id,
+        connectors.c.key,
+        connectors.c.version,
+        connectors.c.owner,
+        connectors.c.private_projects,
+        connectors.c.listed,
+        connectors.c.created_at,
+        connectors.c.last_modified_at,
+        connector_versions.c.content,
+    ).join_from(
+        connectors,
+        connector_versions,
+        sqlalchemy.and_(
+            connector_versions.c.connector_id == connectors.c.id,
+            connector_versions.c.version == connectors.c.version,
+        ),
     )
 
 

@@ -14,6 +14,7 @@ is there. (docs/decisions/0036-imports-are-prepared-in-place.md)
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
@@ -29,7 +30,7 @@ from connectory.kernel import ids
 POLL_SECONDS = 0.2
 FRESH_SECONDS = 1.0
 
-#: How far ahead a reserved number is: more than others change while it is.
+#: How far ahead a reserved number is, at least: more than others change while it is.
 _AHEAD = 2**32
 
 
@@ -69,9 +70,10 @@ def begin_epoch(connection: sqlalchemy.Connection, *, head: int) -> None:
 def reserve(connection: sqlalchemy.Connection) -> int:
     """Take a number far ahead, for rows that nobody is to see before `reach` is told of it.
 
-    One number can be reserved at a time; whoever asks sees to it that nobody else does.
+    One number can be reserved at a time; whoever asks sees to it that nobody else does. It was
+    never reserved before: whoever looks ahead of the feed knows by it whose rows they are.
     """
-    number = feed.c.head + _AHEAD
+    number = feed.c.head + _AHEAD + secrets.randbelow(_AHEAD)
     query = feed.update().values(reserved=number).returning(feed.c.reserved)
     return int(connection.execute(query).scalar_one())
 
@@ -118,6 +120,19 @@ class Subscriber(Protocol):
         """On the event loop: take the changes in; `anew` forgets what was known before."""
 
 
+class Ahead(Protocol):
+    """Something that gets ready for rows that are only prepared, before the feed comes to them."""
+
+    def read_ahead(self, connection: sqlalchemy.Connection, mark: int | None) -> Any:
+        """In a worker thread: more of the rows with the reserved number; None: nothing to do.
+
+        Without a `mark` no number is reserved: what was read ahead is shown, or given up.
+        """
+
+    async def apply_ahead(self, piece: Any) -> bool:
+        """On the event loop: take that in. Whether more of it is to be read at once."""
+
+
 class Freshness:
     """When this node last knew everything that had been committed."""
 
@@ -137,10 +152,15 @@ class Follower:
     """Keeps a node's subscribers true; one for each node."""
 
     def __init__(
-        self, database: Database, subscribers: Sequence[Subscriber], freshness: Freshness
+        self,
+        database: Database,
+        subscribers: Sequence[Subscriber],
+        freshness: Freshness,
+        ahead: Ahead | None = None,
     ) -> None:
         self._database = database
         self._subscribers = tuple(subscribers)
+        self._ahead = ahead
         self._freshness = freshness
         self._epoch = ""
         self._head = 0
@@ -160,13 +180,17 @@ class Follower:
         """
         async with self._one_at_a_time:
             asked_at = time.monotonic()
-            epoch, head, news = await self._database.reading(self._read)
+            epoch, head, news, piece = await self._database.reading(self._read)
             if news is not None:
                 anew = epoch != self._epoch
                 for subscriber, changes in zip(self._subscribers, news, strict=True):
                     await subscriber.apply(changes, anew=anew)
                 self._epoch, self._head = epoch, head
             self._freshness.mark(asked_at)
+            if self._ahead is not None and piece is not None:
+                more = await self._ahead.apply_ahead(piece)
+                if more:
+                    self._polling.now()
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -175,9 +199,13 @@ class Follower:
         async with self._polling.going_on():
             yield
 
-    def _read(self, connection: sqlalchemy.Connection) -> tuple[str, int, list[Any] | None]:
-        epoch, head = position(connection)
-        if epoch == self._epoch and head == self._head:
-            return epoch, head, None
-        since = self._head if epoch == self._epoch else None
-        return epoch, head, [each.read(connection, since) for each in self._subscribers]
+    def _read(self, connection: sqlalchemy.Connection) -> tuple[str, int, list[Any] | None, Any]:
+        epoch, head, mark = connection.execute(
+            sqlalchemy.select(*feed.c["epoch", "head", "reserved"])
+        ).one()
+        news = None
+        if epoch != self._epoch or head != self._head:
+            since = self._head if epoch == self._epoch else None
+            news = [each.read(connection, since) for each in self._subscribers]
+        piece = None if self._ahead is None else self._ahead.read_ahead(connection, mark)
+        return epoch, head, news, piece
