@@ -21,7 +21,7 @@ Key = Callable[[int], Any]
 #: Steps of a walk that cost as much as one document of a sort.
 _STEPS_PER_SORTED = 12
 #: Where more than this share is added, to sort everything takes less than to find its places.
-_MOST_MERGED = 0.2
+_MOST_MERGED = 0.08
 
 
 class Columns:
