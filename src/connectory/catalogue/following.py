@@ -28,6 +28,7 @@ from connectory.catalogue.index import Placed, SearchIndex
 from connectory.catalogue.model import Document
 from connectory.database import feed
 from connectory.database.engine import Database, DatabaseUnavailable
+from connectory.database.periodic import Periodic
 from connectory.http.answers import Response, tag_of
 
 #: More changes at once are found only when an index was built with them: to look through so many
@@ -43,8 +44,8 @@ _AT_ONCE = 4_000
 _SLICE_SECONDS = 0.005
 #: How long the end of a server waits for a step of cleaning up; the database may hang.
 _LAST_SECONDS = 1.0
-#: How long a database that could not be read is left alone before the index is built again.
-_AGAIN_SECONDS = 5.0
+#: How often it is looked whether there is something to be done about the index, unasked.
+_LOOK_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class _News(Struct, frozen=True):
 
 
 class _Ended(Exception):
-    """The server stops: what was begun is of no use any more."""
+    """The server stops."""
 
 
 class Following:
@@ -113,22 +114,25 @@ class Following:
         self._ahead: _Ahead | None = None
         #: The documents that were taken in while another index is being built; None: none is.
         self._missed: list[Document] | None = None
-        #: Set when there is something to be done about the index.
-        self._grown = asyncio.Event()
+        self._keeping = Periodic(
+            self._keep_quick,
+            every=_LOOK_SECONDS,
+            failure="the index of the catalogue is not kept quick",
+        )
+        #: Set when the server stops, and what was begun is of no use any more.
+        self._ended = threading.Event()
 
     @contextlib.asynccontextmanager
     async def kept_up(self) -> AsyncIterator[None]:
         """While the block runs, keep the index quick, and remove what a broken import has left."""
-        ended = threading.Event()
-        sweep = functools.partial(preparing.sweep, self._database, ended)
+        sweep = functools.partial(preparing.sweep, self._database, self._ended)
         sweeping = asyncio.create_task(self._swept(sweep), name="what imports have left")
-        growing = asyncio.create_task(self._kept_quick(ended), name="the index kept quick")
         try:
-            yield
+            async with self._keeping.going_on():
+                yield
         finally:
-            ended.set()
-            growing.cancel()
-            await asyncio.wait({sweeping, growing}, timeout=_LAST_SECONDS)
+            self._ended.set()
+            await asyncio.wait({sweeping}, timeout=_LAST_SECONDS)
             sweeping.cancel()
 
     def read(self, connection: sqlalchemy.Connection, since: int | None) -> Any:
@@ -167,7 +171,7 @@ class Following:
         async with self._changing:
             if self._ahead is not None and self._ahead.mark != piece.mark:
                 self._ahead = None  # that import has ended, and nobody will see it
-                self._grown.set()
+                self._keeping.now()
             if piece.mark is None:
                 return False
             if self._ahead is None:
@@ -177,7 +181,7 @@ class Following:
                 self._ahead.last = piece.documents[-1].id
             self._ahead.waits = len(piece.documents) < _AT_ONCE
             if self._ahead.waits:
-                self._grown.set()
+                self._keeping.now()
             return not self._ahead.waits
 
     async def _take_in(self, news: _News) -> None:
@@ -190,7 +194,7 @@ class Following:
         if numbers:
             self.index.publish(await asyncio.to_thread(self.index.placed, numbers, placed))
             self.public.clear()
-            self._grown.set()
+            self._keeping.now()
         if self._missed is not None:
             self._missed += news.documents
 
@@ -210,17 +214,7 @@ class Following:
         except DatabaseUnavailable as error:
             log.warning("what a broken import has left stays for the next start: %s", error)
 
-    async def _kept_quick(self, ended: threading.Event) -> None:
-        while await self._grown.wait():
-            self._grown.clear()
-            try:
-                await self._step(ended)
-            except DatabaseUnavailable as error:
-                log.warning("the index of the catalogue was not built anew: %s", error)
-                await asyncio.sleep(_AGAIN_SECONDS)
-                self._grown.set()
-
-    async def _step(self, ended: threading.Event) -> None:
+    async def _keep_quick(self) -> None:
         """Build another index, or absorb some of what is scanned, where either is due."""
         index, ahead = self.index, self._ahead
         if ahead is not None:
@@ -229,20 +223,20 @@ class Following:
                 numbers = tuple(ahead.numbers)
                 ahead.placed = await asyncio.to_thread(index.placed, numbers, ahead.placed)
         elif index.grown > MOST_GROWN + SHARE_GROWN * len(index):
-            await self._build_anew(ended)
-            self._grown.set()
+            await self._build_anew()
+            self._keeping.now()
         elif index.scanned:
             pieces = await asyncio.to_thread(index.pieces, _AT_ONCE)
             async with self._changing:
                 if index is self.index:
                     await _in_slices(index.absorb(pieces))
-            self._grown.set()
+            self._keeping.now()
 
-    async def _build_anew(self, ended: threading.Event) -> None:
+    async def _build_anew(self) -> None:
         """Build another index beside the one that is searched, and have it in that one's place."""
 
         def going_on() -> None:
-            if ended.is_set():
+            if self._ended.is_set():
                 raise _Ended
 
         missed = self._missed = []
