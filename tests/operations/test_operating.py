@@ -44,6 +44,7 @@ def test_metrics_count_requests_by_route_method_and_status(installation: Install
     assert f'{seconds}_count{{method="GET",route="(none)",status="404"}} 1.0' in text
     assert f'{seconds}_bucket{{le="0.0005",{by_key},status="200"}}' in text
     assert "connectory_connectors 1.0" in text
+    assert "connectory_connectors_scanned 0.0" in text
     assert "connectory_cache_hits_total 3.0" in text, "they were read when the server started"
     assert "connectory_cache_misses_total 0.0" in text
     assert "connectory_database_connections " in text

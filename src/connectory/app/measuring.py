@@ -50,6 +50,11 @@ def _gauges(catalogue: Catalogue, database: Database, worker: Worker) -> Sequenc
     return (
         Reading("connectory_connectors", "Published Connectors.", lambda: len(catalogue)),
         Reading(
+            "connectory_connectors_scanned",
+            "Connectors whose texts each search looks through, until they are indexed.",
+            lambda: catalogue.scanned,
+        ),
+        Reading(
             "connectory_cache_bytes", "Memory of cached Connectors.", lambda: catalogue.cache.bytes
         ),
         Reading(

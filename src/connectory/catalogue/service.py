@@ -34,6 +34,11 @@ class Catalogue:
         """How many Connectors there are."""
         return len(self._following.index)
 
+    @property
+    def scanned(self) -> int:
+        """How many documents each search looks through, until the index is made of them."""
+        return self._following.index.scanned
+
     def at_hand(self, path: Mapping[str, str], _grant: Grant) -> Response | None:
         """What `with_id` gives of a public Connector that was asked for before (see `Endpoint`)."""
         number = self._following.public.get(path["id"])
