@@ -8,7 +8,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Any
 
 from pyroaring import BitMap
@@ -22,6 +22,10 @@ Key = Callable[[int], Any]
 _STEPS_PER_SORTED = 12
 #: Where more than this share is added, to sort everything takes less than to find its places.
 _MOST_MERGED = 0.08
+#: So many are sorted by one call, which keeps all other threads from the interpreter.
+_AT_ONCE = 4_096
+#: No UTF-8 has such a byte, and every text sorts before it.
+_AFTER_ALL_TEXTS = b"\xff"
 
 
 class Columns:
@@ -44,7 +48,7 @@ class Columns:
                 return self.keys.__getitem__  # the empty text of an absent key comes last
             case SortField.KEY:
                 keys = self.keys
-                return lambda number: ((key := keys[number]) == b"", key)
+                return lambda number: keys[number] or _AFTER_ALL_TEXTS
             case SortField.CREATED_AT:
                 return self.created_at.__getitem__
             case SortField.LAST_MODIFIED_AT:
@@ -62,11 +66,17 @@ class Orders:
     @classmethod
     def of(cls, columns: Columns, numbers: Iterable[int]) -> "Orders":
         """The orders of some documents."""
-        by_id = array("I", sorted(numbers, key=columns.ids.__getitem__))
-        by = {
-            sort: array("I", sorted(by_id, key=columns.key(sort), reverse=sort.descending))
-            for sort in (Sort(field, down) for field in SortField for down in (False, True))
-        }
+        unsorted = list(numbers)
+        uuids = list(map(columns.ids.__getitem__, unsorted))
+        by_id = array("I", map(unsorted.__getitem__, _sorted(len(unsorted), uuids)))
+        by: dict[Sort, array[int]] = {}
+        for field in SortField:
+            up, down = Sort(field), Sort(field, descending=True)
+            places = _sorted(len(by_id), list(map(columns.key(up), by_id)))
+            by[up] = array("I", map(by_id.__getitem__, places))
+            values = list(map(columns.key(down), by_id))
+            places.sort(key=values.__getitem__, reverse=True)
+            by[down] = array("I", map(by_id.__getitem__, places))
         return cls(columns, by_id, by)
 
     def merged(self, numbers: Iterable[int]) -> "Orders":
@@ -99,7 +109,7 @@ class Orders:
     def with_key(self, key: bytes) -> Iterator[int]:
         """The documents that have a key."""
         sort = Sort(SortField.KEY)
-        yield from _run(self._by[sort], (False, key), self._columns.key(sort))
+        yield from _run(self._by[sort], key, self._columns.key(sort))
 
     def page(self, found: BitMap, sorts: Sequence[Sort], offset: int, limit: int) -> list[int]:
         """`limit` documents of a result after the first `offset`."""
@@ -155,6 +165,24 @@ class Orders:
             middle = (low + high) // 2
             low, high = (middle + 1, high) if follows(middle) else (low, middle)
         return low
+
+
+def _sorted(count: int, values: Sequence[Any]) -> list[int]:
+    """The places of so many values, sorted by them, and among equals by the place.
+
+    Sorted and merged in parts: other threads have their turn in between.
+    """
+    value = values.__getitem__
+    parts = [
+        sorted(range(start, min(start + _AT_ONCE, count)), key=value)
+        for start in range(0, count, _AT_ONCE)
+    ]
+    while len(parts) > 1:
+        parts = [
+            sorted(chain.from_iterable(parts[place : place + 2]), key=value)
+            for place in range(0, len(parts), 2)
+        ]
+    return parts[0] if parts else []
 
 
 def _merged(
