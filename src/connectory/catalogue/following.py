@@ -111,6 +111,8 @@ class Following:
         #: Held by whoever changes the index, or puts another one in its place. While something is
         #: taken in ahead, no other one does.
         self._changing = asyncio.Lock()
+        #: Held while places are worked out: what was worked out ahead need not be again.
+        self._placing = asyncio.Lock()
         self._ahead: _Ahead | None = None
         #: The documents that were taken in while another index is being built; None: none is.
         self._missed: list[Document] | None = None
@@ -185,18 +187,26 @@ class Following:
             return not self._ahead.waits
 
     async def _take_in(self, news: _News) -> None:
-        numbers, placed = await _staged(self.index, news.documents), None
+        numbers = await _staged(self.index, news.documents)
         if news.shown is not None:
-            numbers, placed = news.shown.numbers + numbers, news.shown.placed
+            numbers = news.shown.numbers + numbers
             self._ahead = None
             # An index that is being built may lack them: build another one.
             self._missed = None
         if numbers:
-            self.index.publish(await asyncio.to_thread(self.index.placed, numbers, placed))
+            self.index.publish(await self._placed(numbers, news.shown))
             self.public.clear()
             self._keeping.now()
         if self._missed is not None:
             self._missed += news.documents
+
+    async def _placed(self, numbers: Sequence[int], ahead: _Ahead | None) -> Placed:
+        """What it takes to publish documents, of which some may have been placed ahead."""
+        async with self._placing:
+            if ahead is None:
+                return await asyncio.to_thread(self.index.placed, numbers)
+            ahead.placed = await asyncio.to_thread(self.index.placed, numbers, ahead.placed)
+            return ahead.placed
 
     def _take_over(self, whole: _Whole) -> None:
         """Have a new index in place of the one there was, and of the one that is being built."""
@@ -220,8 +230,7 @@ class Following:
         if ahead is not None:
             # The rest waits until that import is shown, or over.
             if ahead.waits:
-                numbers = tuple(ahead.numbers)
-                ahead.placed = await asyncio.to_thread(index.placed, numbers, ahead.placed)
+                await self._placed(tuple(ahead.numbers), ahead)
         elif index.grown > MOST_GROWN + SHARE_GROWN * len(index):
             await self._build_anew()
             self._keeping.now()

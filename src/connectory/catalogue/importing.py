@@ -28,8 +28,8 @@ _BATCH = 1_000
 #: Before new Connectors are shown, servers that follow take in what is prepared, each for so many
 #: seconds, so that they are found as soon as they are shown. Beyond the longest they are found
 #: later anyway (see `following.MOST_SCANNED`).
-_LEAD_PER_NEW = 20e-6
-_LONGEST_LEAD = 3.0
+_LEAD_PER_NEW = 25e-6
+_LONGEST_LEAD = 4.0
 
 
 class ImportFault(ValueError):

@@ -170,11 +170,12 @@ class SearchIndex:
         added = BitMap(numbers) - beside.numbers
         uuid, latest, replaced = self._columns.ids.__getitem__, dict[bytes, int](), BitMap()
         for number in added:
-            replaced.update(beside.orders.with_id(uuid(number)))
-            earlier = latest.get(uuid(number))
+            id_ = uuid(number)
+            replaced.update(beside.orders.with_id(id_))
+            earlier = latest.get(id_)
             if earlier is not None:
                 replaced.add(earlier)
-            latest[uuid(number)] = number
+            latest[id_] = number
         return Placed(
             beside.numbers | added,
             beside.replaced | replaced,
