@@ -99,6 +99,17 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def rules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the compiled rules of the secrets check are kept: they take seconds to compile.
+
+    One folder for all workers; the one that it is in can be linked to as a server's `checks`.
+    """
+    folder = tmp_path_factory.getbasetemp().parent / "checks" / "secrets"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def node() -> str:
     """Node's command."""
     found = shutil.which("node")

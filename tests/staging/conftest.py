@@ -118,8 +118,12 @@ def repositories(creator: Creator) -> Repositories:
 
 
 @pytest.fixture(scope="session")
-def staging_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def staging_on_sqlite(
+    tmp_path_factory: pytest.TempPathFactory, rules_cache: Path
+) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("staging")
+    (folder / "data").mkdir()
+    (folder / "data" / "checks").symlink_to(rules_cache.parent)
     with running_platform(Installation(folder / "data"), folder) as platform:
         yield platform
 
