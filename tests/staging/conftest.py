@@ -118,13 +118,20 @@ def repositories(creator: Creator) -> Repositories:
 
 
 @pytest.fixture(scope="session")
-def staging_on_sqlite(
-    tmp_path_factory: pytest.TempPathFactory, rules_cache: Path
-) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("staging")
+def checking(tmp_path_factory: pytest.TempPathFactory, rules_cache: Path) -> Iterator[Platform]:
+    """One on which all checks run: they take seconds each time."""
+    folder = tmp_path_factory.mktemp("checking")
     (folder / "data").mkdir()
     (folder / "data" / "checks").symlink_to(rules_cache.parent)
     with running_platform(Installation(folder / "data"), folder) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def staging_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("staging")
+    installation = Installation(folder / "data", settings=without_scanners(folder))
+    with running_platform(installation, folder) as platform:
         yield platform
 
 
@@ -134,13 +141,17 @@ def staging_on_postgresql(
 ) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("staging")
     url = postgresql_server.new_database()
-    # What the scanners find is the same on both, and takes a second each time: on SQLite they run.
-    policy = folder / "policy.toml"
-    policy.write_text(SCANNERS_OFF)
-    settings = {"CONNECTORY_CHECK_POLICY": str(policy)}
-    with running_platform(Installation(folder / "data", url, settings), folder) as platform:
+    installation = Installation(folder / "data", url, without_scanners(folder))
+    with running_platform(installation, folder) as platform:
         yield platform
     postgresql_server.drop(url)
+
+
+def without_scanners(folder: Path) -> dict[str, str]:
+    """Settings for tests of what becomes of a request, whatever the scanners find."""
+    policy = folder / "policy.toml"
+    policy.write_text(SCANNERS_OFF)
+    return {"CONNECTORY_CHECK_POLICY": str(policy)}
 
 
 @contextlib.contextmanager
