@@ -20,6 +20,11 @@ from connectory.database.engine import Database, open_database
 from tests import postgresql
 from tests.harness import Installation
 
+# Fixtures are found by their names in here, and shared where they are found in one place.
+from tests.staging.shared import staging_on_postgresql, staging_on_sqlite
+
+__all__ = ["staging_on_postgresql", "staging_on_sqlite"]
+
 ROOT = Path(__file__).parent.parent
 
 # A machine that has much else to do may take long over an example; that is no fault of the program.

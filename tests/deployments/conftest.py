@@ -7,12 +7,9 @@ from tests.staging.conftest import (
     creator,
     platform,
     repositories,
-    staging_on_postgresql,
-    staging_on_sqlite,
 )
 
-# Without the scanners: what is published here is deployed, and built then.
-__all__ = ["creator", "platform", "repositories", "staging_on_postgresql", "staging_on_sqlite"]
+__all__ = ["creator", "platform", "repositories"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

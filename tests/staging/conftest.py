@@ -14,9 +14,8 @@ from connectory.database.engine import Database, open_database
 from connectory.identity.administration import Administration
 from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
-from tests import postgresql
 from tests.harness import UNCONFINED, Credentials, Installation, Server
-from tests.staging.repositories import SCANNERS_OFF, Repositories
+from tests.staging.repositories import Repositories
 
 REGION = "europe-west1.gcp"
 
@@ -125,33 +124,6 @@ def checking(tmp_path_factory: pytest.TempPathFactory, rules_cache: Path) -> Ite
     (folder / "data" / "checks").symlink_to(rules_cache.parent)
     with running_platform(Installation(folder / "data"), folder) as platform:
         yield platform
-
-
-@pytest.fixture(scope="session")
-def staging_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("staging")
-    installation = Installation(folder / "data", settings=without_scanners(folder))
-    with running_platform(installation, folder) as platform:
-        yield platform
-
-
-@pytest.fixture(scope="session")
-def staging_on_postgresql(
-    tmp_path_factory: pytest.TempPathFactory, postgresql_server: postgresql.PostgreSQL
-) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("staging")
-    url = postgresql_server.new_database()
-    installation = Installation(folder / "data", url, without_scanners(folder))
-    with running_platform(installation, folder) as platform:
-        yield platform
-    postgresql_server.drop(url)
-
-
-def without_scanners(folder: Path) -> dict[str, str]:
-    """Settings for tests of what becomes of a request, whatever the scanners find."""
-    policy = folder / "policy.toml"
-    policy.write_text(SCANNERS_OFF)
-    return {"CONNECTORY_CHECK_POLICY": str(policy)}
 
 
 @contextlib.contextmanager
