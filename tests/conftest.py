@@ -4,6 +4,7 @@
 a skip is a failure.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -11,12 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 
 from connectory.database import migration
 from connectory.database.engine import Database, open_database
 from tests import postgresql
 from tests.harness import Installation
+
+# Fixtures are found by their names in here, and shared where they are found in one place.
+from tests.staging.shared import staging_on_postgresql, staging_on_sqlite
+
+__all__ = ["staging_on_postgresql", "staging_on_sqlite"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,6 +32,9 @@ settings.register_profile(
     "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("patient")
+
+# To read the authorities of the web takes httpx 40 ms for each client, and none of them is changed.
+transports.create_ssl_context = functools.cache(transports.create_ssl_context)
 
 # A shell that starts the tests in the background has them, and what they start, ignore Control-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -95,6 +105,17 @@ def shared() -> Path:
     folder = Path(os.environ.get("CONNECTORY_TEST_SHARED", ROOT.parent / "shared"))
     if not (folder / "contract").is_dir():
         lacking("shared", f"{folder} is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the compiled rules of the secrets check are kept: they take seconds to compile.
+
+    One folder for all workers; the one that it is in can be linked to as a server's `checks`.
+    """
+    folder = tmp_path_factory.getbasetemp().parent / "checks" / "secrets"
+    folder.parent.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -138,7 +138,7 @@ def examples(count: int) -> settings:
 
 
 @given(st.data())
-@examples(40)
+@examples(20)
 def test_a_search_finds_what_the_oracle_finds(data: st.DataObject) -> None:
     check_searches(data)
 
@@ -182,8 +182,20 @@ def test_parts_of_a_large_catalogue_are_found_where_plain_python_finds_them() ->
 
 
 @given(st.data())
-@examples(40)
+@examples(20)
 def test_an_index_that_grew_finds_what_a_new_one_finds(data: st.DataObject) -> None:
+    check_growth(data)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@given(st.data())
+@examples(100)
+def test_an_index_that_grew_finds_what_a_new_one_finds_many_times_over(data: st.DataObject) -> None:
+    check_growth(data)
+
+
+def check_growth(data: st.DataObject) -> None:
     catalogue = {each.id: each for each in data.draw(catalogues())}
     index = SearchIndex(catalogue.values())
     for step in range(data.draw(st.integers(1, 6))):

@@ -76,12 +76,6 @@ def tree(tmp_path: Path) -> Tree:
     return connector_tree(tmp_path / "tree")
 
 
-@pytest.fixture(scope="session")
-def rules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the compiled rules are kept: one folder for all workers, it takes seconds to fill."""
-    return tmp_path_factory.getbasetemp().parent / "checks" / "secrets"
-
-
 @pytest.fixture
 def find_secrets(tree: Tree, rules_cache: Path) -> Callable[..., Result]:
     """Runs the secrets check on the tree."""

@@ -54,7 +54,6 @@ def installation(tmp_path, settings, rules_cache, monkeypatch):
     cache = tmp_path / "cache" / "connectory"
     cache.mkdir(parents=True)
     (cache / "checks").symlink_to(rules_cache.parent)
-    rules_cache.parent.mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Installation(tmp_path / "data", settings=settings)
 

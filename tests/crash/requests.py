@@ -6,6 +6,7 @@ where the answer was lost in a crash, it is one of the two, and nothing between.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -106,6 +107,8 @@ class Draft:
 
     key: str
     repositories: Repositories
+    #: The commit of each of its tags, which are not moved.
+    commits: Mapping[str, str]
     http: httpx.Client
     headers: dict[str, str]
     id: str = ""
@@ -197,7 +200,7 @@ class Draft:
             .order_by(versions.version)
         )
         rows = [tuple(row) for row in connection.execute(query)]
-        commits = [self.repositories.commit(tag) for _, tag in published]
+        commits = [self.commits[tag] for _, tag in published]
         assert rows == list(enumerate(commits, start=1)), self.done
         current = sqlalchemy.select(connectors.c.version).where(connectors.c.id == self.id)
         assert connection.execute(current).scalar_one_or_none() == (len(published) or None)

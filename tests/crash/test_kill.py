@@ -122,7 +122,8 @@ class Crashes:
         print(f"-> imported: {imported}, the catalogue is the one {there}")
         assert there == ["after"] if imported else len(there) == 1
         self._outcomes[there[0]] += 1
-        assert self._total() in {len(each) for each in catalogues.values()}
+        with self.server.client(self._credentials) as api:
+            assert total(api) in {len(each) for each in catalogues.values()}
 
         self._import_again(lines, was_there=there == ["after"])
         self._catalogue = catalogues["after"]
@@ -217,16 +218,17 @@ class Crashes:
             expected.add(nothing)
         assert said.strip() in expected
 
-    def _total(self) -> int:
-        """How many Connectors the server has."""
-        with self.server.client(self._credentials) as api:
-            return int(api.get("/connectors/search?limit=0").json()["total"])
-
     def _wait_for_total(self, expected: int) -> None:
         deadline = time.monotonic() + HEARD_SECONDS
-        while self._total() != expected:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        with self.server.client(self._credentials) as api:
+            while total(api) != expected:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+
+def total(api: httpx.Client) -> int:
+    """How many Connectors the server has."""
+    return int(api.get("/connectors/search?limit=0").json()["total"])
 
 
 @ROUNDS

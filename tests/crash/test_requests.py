@@ -63,9 +63,7 @@ class Nodes:
         self.count = 1 if database.is_sqlite else 2
         self.servers: list[Server] = []
         self._owners = [Repositories(repositories, f"shop-{n}") for n in range(PROJECTS)]
-        for owner in self._owners:
-            for tag in TAGS:
-                owner.tag(tag)
+        self._commits = [{tag: owner.tag(tag) for tag in TAGS} for owner in self._owners]
         self._headers: list[dict[str, str]] = []
         self._http = httpx.Client(timeout=ANSWER_SECONDS)
         self._numbers = itertools.count()
@@ -90,7 +88,13 @@ class Nodes:
         """A ConnectorStaged that is to be created."""
         number = next(self._numbers)
         owner = number % PROJECTS
-        return Draft(f"acme-{number}", self._owners[owner], self._http, self._headers[owner])
+        return Draft(
+            f"acme-{number}",
+            self._owners[owner],
+            self._commits[owner],
+            self._http,
+            self._headers[owner],
+        )
 
     def get_tokens(self, url: str) -> None:
         """Make the Projects, each with a client."""

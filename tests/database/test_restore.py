@@ -2,11 +2,12 @@
 
 import gzip
 import io
+import itertools
 import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +192,19 @@ def target(new_installation: NewInstallation, backend: str) -> Any:
 
 def refusal(database: Database, backup: bytes) -> str:
     """What a restore says that is expected to be refused, and to leave no trace."""
+    (said,) = refusals(database, [backup])
+    return said
+
+
+def refusals(database: Database, backups: Iterable[bytes]) -> Iterator[str]:
+    """What restores say, one after the other, that are each refused and leave no trace."""
     before = tables_and_rows(database)
-    with pytest.raises(BackupError) as raised:
-        restore_backup(database, io.BytesIO(backup))
-    assert tables_and_rows(database) == before
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
+    for backup in backups:
+        with pytest.raises(BackupError) as raised:
+            restore_backup(database, io.BytesIO(backup))
+        assert tables_and_rows(database) == before
+        assert "\n" not in str(raised.value)
+        yield str(raised.value)
 
 
 def tables_and_rows(database: Database) -> tuple[list[str], Any]:
@@ -253,39 +261,57 @@ def test_a_backup_of_another_schema(target: Database, backup: bytes, schema: str
 
 
 def test_a_file_that_is_cut_off_anywhere(database: Database, backup: bytes) -> None:
-    for length in range(20, len(backup), len(backup) // 40):
-        assert refusal(database, backup[:length]) == "it is cut off"
+    lengths = range(20, len(backup), len(backup) // 40)
+    said = list(refusals(database, (backup[:length] for length in lengths)))
+    assert said == ["it is cut off"] * len(lengths)
 
 
 def test_a_backup_that_lacks_lines_at_its_end(database: Database, backup: bytes) -> None:
     lines = lines_of(backup)
-    for kept in range(1, len(lines)):
-        assert refusal(database, compress(lines[:kept])) == "it is cut off"
+    lacking = [compress(lines[:kept]) for kept in range(1, len(lines))]
+    assert list(refusals(database, lacking)) == ["it is cut off"] * len(lacking)
 
 
 def test_a_bit_that_flipped_anywhere_in_the_file(database: Database, backup: bytes) -> None:
-    for at in range(10, len(backup), len(backup) // 60):  # after gzip's own header
-        flipped = bytearray(backup)
-        flipped[at] ^= 1 << at % 8
-        assert re.match("it is (damaged|cut off)", refusal(database, bytes(flipped)))
+    places = range(10, len(backup), len(backup) // 60)  # after gzip's own header
+    said = list(refusals(database, (flipped(backup, at) for at in places)))
+    assert len(said) == len(places)
+    assert all(re.match("it is (damaged|cut off)", each) for each in said)
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    changed = bytearray(content)
+    changed[at] ^= 1 << at % 8
+    return bytes(changed)
 
 
 def test_a_line_that_is_missing_or_there_twice(database: Database, backup: bytes) -> None:
     lines = lines_of(backup)
-    for number in range(1, len(lines) - 1):
-        refusal(database, compress(lines[:number] + lines[number + 1 :]))
-        refusal(database, compress(lines[: number + 1] + lines[number:]))
+    numbers = range(1, len(lines) - 1)
+    missing = (compress(lines[:number] + lines[number + 1 :]) for number in numbers)
+    twice = (compress(lines[: number + 1] + lines[number:]) for number in numbers)
+    said = list(refusals(database, itertools.chain(missing, twice)))
+    assert len(said) == 2 * len(numbers)
 
 
 def test_a_character_that_changed_in_any_line(database: Database, backup: bytes) -> None:
     lines = lines_of(backup)
-    for number in range(1, len(lines)):
-        changed = bytearray(lines[number])
-        middle = len(changed) // 2
-        places = (*range(middle, len(changed)), *range(middle))
-        at = next(index for index in places if changed[index] in b"01aef")
-        changed[at] += 1
-        refusal(database, compress([*lines[:number], bytes(changed), *lines[number + 1 :]]))
+    numbers = range(1, len(lines))
+    backups = (
+        compress([*lines[:number], altered(lines[number]), *lines[number + 1 :]])
+        for number in numbers
+    )
+    assert len(list(refusals(database, backups))) == len(numbers)
+
+
+def altered(line: bytes) -> bytes:
+    """A line with another character, as near to its middle as one can be another."""
+    letters = bytearray(line)
+    middle = len(letters) // 2
+    places = (*range(middle, len(letters)), *range(middle))
+    at = next(index for index in places if letters[index] in b"01aef")
+    letters[at] += 1
+    return bytes(letters)
 
 
 def test_something_that_follows_the_end(target: Database, backup: bytes) -> None:

@@ -47,8 +47,12 @@ class Creator:
 
 
 @pytest.fixture(scope="module")
-def creator(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Creator]:
+def creator(
+    packages: Path, tmp_path_factory: pytest.TempPathFactory, rules_cache: Path
+) -> Iterator[Creator]:
     folder = tmp_path_factory.mktemp("creator")
+    (folder / "data").mkdir()
+    (folder / "data" / "checks").symlink_to(rules_cache.parent)
     repositories = Repositories(folder / "repositories", "acme")
     repositories.tag("v1.0.0")
     with logged_in(folder, packages, repositories.settings) as (machine, http, _):

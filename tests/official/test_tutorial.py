@@ -15,20 +15,15 @@ from tests.official.machine import IMPATIENT
 PUBLISH = (DOCS / "tutorial" / "publish-with-the-official-cli.md", "cli-tutorial")
 EVENTS = (DOCS / "tutorial" / "events-and-jobs.md", "events-tutorial")
 both = pytest.mark.parametrize(("page", "folder"), [PUBLISH, EVENTS], ids=["publish", "events"])
-#: One page is enough for the tests that run each time: a start of the CLI takes a second.
-at_once = pytest.mark.parametrize(
-    ("page", "folder"),
-    [PUBLISH, pytest.param(*EVENTS, marks=pytest.mark.long)],
-    ids=["publish", "events"],
-)
 
 
 def install(folder: str) -> str:
     return f"npm install --prefix ~/{folder} @commercetools/cli@{npm.CLI_VERSION}\n"
 
 
-@at_once
-@pytest.mark.timeout(300)  # it waits for two dozen starts of the CLI
+@both
+@pytest.mark.long  # two dozen starts of the CLI take a second each
+@pytest.mark.timeout(300)
 def test_every_command_does_what_the_page_says(
     page: Path, folder: str, packages: Path, tmp_path: Path
 ) -> None:

@@ -6,11 +6,10 @@ from connectory.database.engine import Database
 from connectory.database.tables import job_runs, jobs
 
 # Fixtures are found by their names in here.
-from tests.deployments.conftest import staging_on_sqlite
 from tests.staging.conftest import creator
 from tests.work.conftest import address, opened
 
-__all__ = ["address", "creator", "opened", "staging_on_sqlite"]
+__all__ = ["address", "creator", "opened"]
 
 
 @pytest.fixture

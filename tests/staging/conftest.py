@@ -14,9 +14,8 @@ from connectory.database.engine import Database, open_database
 from connectory.identity.administration import Administration
 from connectory.kernel import ids
 from connectory.kernel.clock import system_clock
-from tests import postgresql
 from tests.harness import UNCONFINED, Credentials, Installation, Server
-from tests.staging.repositories import SCANNERS_OFF, Repositories
+from tests.staging.repositories import Repositories
 
 REGION = "europe-west1.gcp"
 
@@ -118,25 +117,13 @@ def repositories(creator: Creator) -> Repositories:
 
 
 @pytest.fixture(scope="session")
-def staging_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("staging")
+def checking(tmp_path_factory: pytest.TempPathFactory, rules_cache: Path) -> Iterator[Platform]:
+    """One on which all checks run: they take seconds each time."""
+    folder = tmp_path_factory.mktemp("checking")
+    (folder / "data").mkdir()
+    (folder / "data" / "checks").symlink_to(rules_cache.parent)
     with running_platform(Installation(folder / "data"), folder) as platform:
         yield platform
-
-
-@pytest.fixture(scope="session")
-def staging_on_postgresql(
-    tmp_path_factory: pytest.TempPathFactory, postgresql_server: postgresql.PostgreSQL
-) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("staging")
-    url = postgresql_server.new_database()
-    # What the scanners find is the same on both, and takes a second each time: on SQLite they run.
-    policy = folder / "policy.toml"
-    policy.write_text(SCANNERS_OFF)
-    settings = {"CONNECTORY_CHECK_POLICY": str(policy)}
-    with running_platform(Installation(folder / "data", url, settings), folder) as platform:
-        yield platform
-    postgresql_server.drop(url)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,8 @@ SLOW = {
 
 
 @pytest.fixture
-def platform(staging_on_sqlite: Platform) -> Platform:
-    """The embedded database; the checks run here."""
-    return staging_on_sqlite
+def platform(checking: Platform) -> Platform:
+    return checking
 
 
 @pytest.mark.parametrize(

@@ -369,7 +369,7 @@ def platform(installation: Installation, database: Database, tmp_path: Path) -> 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(12, 20), pytest.param(150, 30, marks=pytest.mark.long)]
+    ("examples", "steps"), [(6, 20), pytest.param(150, 30, marks=pytest.mark.long)]
 )
 def test_the_api_does_what_its_model_does(platform: Platform, examples: int, steps: int) -> None:
     run_state_machine_as_test(
