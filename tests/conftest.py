@@ -4,7 +4,6 @@
 a skip is a failure.
 """
 
-import functools
 import os
 import shutil
 import signal
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 
 from connectory.database import migration
@@ -32,9 +30,6 @@ settings.register_profile(
     "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("patient")
-
-# To read the authorities of the web takes httpx 40 ms for each client, and none of them is changed.
-transports.create_ssl_context = functools.cache(transports.create_ssl_context)
 
 # A shell that starts the tests in the background has them, and what they start, ignore Control-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

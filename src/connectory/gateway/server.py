@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -185,20 +186,33 @@ class Gateway:
 
     def _listen(self, route: Route) -> None:
         address = self._addresses.listened_on(route)
-        if address is not None and route.application_id not in self._listening:
-            self._listening[route.application_id] = asyncio.get_running_loop().create_task(
-                self._listen_on(address, route.application_id), name=f"listen {address[1]}"
-            )
+        if address is None or route.application_id in self._listening:
+            return
+        try:
+            bound = _bound(address)
+        except OSError:
+            bound = None
+        task = asyncio.get_running_loop().create_task(
+            self._listen_on(address, route.application_id, bound), name=f"listen {address[1]}"
+        )
+        if bound is not None:  # one that is cancelled at once has not begun
+            task.add_done_callback(lambda _: bound.close())
+        self._listening[route.application_id] = task
 
-    async def _listen_on(self, address: Address, application_id: str) -> None:
+    async def _listen_on(
+        self, address: Address, application_id: str, bound: socket.socket | None
+    ) -> None:
         """Accept connections for one application; where its port is taken, try again and again."""
         loop, told = asyncio.get_running_loop(), False
         while True:
             try:
                 server = await loop.create_server(
-                    lambda: Connection(self, application_id), *address, backlog=_BACKLOG
+                    lambda: Connection(self, application_id),
+                    sock=bound or _bound(address),
+                    backlog=_BACKLOG,
                 )
             except OSError as error:
+                bound = None
                 if not told:
                     log.warning("cannot listen on %s:%d: %s", *address, error)
                     told = True
@@ -217,3 +231,21 @@ class Gateway:
             for connection in list(self.connections):
                 with contextlib.suppress(Exception):
                     connection.sweep(now)
+
+
+def _bound(address: Address) -> socket.socket:
+    """A socket to which one can connect from now on, whenever that is accepted.
+
+    Raises:
+        OSError: nothing can listen there.
+    """
+    made = socket.socket()
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
