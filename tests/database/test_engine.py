@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,6 +283,22 @@ def test_an_embedded_database_that_stays_locked_is_unavailable(
                 database.write(),
             ):
                 pass
+
+
+def test_who_opens_a_new_embedded_database_waits_for_the_one_that_is_just_making_it(
+    tmp_path: Path,
+) -> None:
+    """SQLite itself refuses that at once, as long as there is no write-ahead log."""
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / SQLITE_FILE, isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("CREATE TABLE made (here)")
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.3, other.execute, ["COMMIT"]).start()
+        database = open_database("", tmp_path)
+        with database.read() as connection:
+            assert sqlalchemy.inspect(connection).get_table_names() == ["made"]
+        database.close()
 
 
 @pytest.mark.parametrize(

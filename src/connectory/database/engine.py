@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -314,7 +315,7 @@ def _open_sqlite(file: Path, pool_size: int) -> Database:
         # None: the driver begins no transaction of its own; `_begin` below says which kind.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _switch_to_wal(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MILLISECONDS}")
@@ -326,6 +327,23 @@ def _open_sqlite(file: Path, pool_size: int) -> Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return Database(engine, pool_size, sockets=tuple)
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Have a write-ahead log, where there is none yet.
+
+    Of two that do so at once, SQLite refuses one without a wait, whatever its time-out.
+    """
+    deadline = time.monotonic() + SQLITE_BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _open_postgresql(address: sqlalchemy.URL, pool_size: int) -> Database:
