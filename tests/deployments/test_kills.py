@@ -277,12 +277,19 @@ def check(server: Server, shop: Shop, expected: Expected) -> None:
         assert answers(url_of(found))["greeting"] == names[-1]
         expected.ports.add(httpx.URL(url_of(found)).port or 0)
         expected.greetings[id_] = names[-1:]
-    counted = [variable_of(each, "GREETING") for each in nodes(server)]
+    counted = greetings_of(server)
     assert len(counted) == len(set(counted)), counted
     assert set(counted) <= {names[-1] for names in expected.greetings.values()}, counted
     for id_ in [*expected.greetings][:-1]:
         shop.delete(id_)
         del expected.greetings[id_]
+
+
+def greetings_of(server: Server) -> list[str]:
+    """What each application's process is to say, but for those that went to sleep just now."""
+    said = {pid: variable_of(pid, "GREETING") for pid in nodes(server)}
+    there = nodes(server)
+    return [greeting for pid, greeting in said.items() if greeting or pid in there]
 
 
 def nodes(server: Server) -> list[int]:
