@@ -124,6 +124,7 @@ def _prepared(database: Database, session: Session, now: int) -> int | None:
 
 
 def _give_lead(result: ImportResult) -> None:
+    """Let servers get ready for what is prepared (see `following`)."""
     time.sleep(min(_LEAD_PER_NEW * result.created, _LONGEST_LEAD))
 
 

@@ -1,7 +1,7 @@
 """What an import writes, put in its place before anybody may see it.
 
 The rows of new Connectors are marked with a number of the change feed that it has not reached;
-the new versions of others lie beyond the Connectors' own numbers. Nobody reads either, so they are
+the new versions of others lie beyond the Connectors' own numbers. Nobody shows either, so they are
 written by many short transactions, between which others write. What is left is to say that the
 feed has reached the number: one row, however many Connectors there are; and to raise the numbers of
 those that change. Whatever an import that died has left, `sweep` removes.

@@ -14,7 +14,6 @@ from connectory.catalogue.index import SearchIndex
 from connectory.catalogue.model import Query
 from connectory.contract.errors import ServiceUnavailable
 from connectory.database.engine import Database
-from connectory.http.access import Grant
 from connectory.http.answers import Response, tag_of
 
 
@@ -39,7 +38,7 @@ class Catalogue:
         """How many documents each search looks through, until the index is made of them."""
         return self._following.index.scanned
 
-    def at_hand(self, path: Mapping[str, str], _grant: Grant) -> Response | None:
+    def at_hand(self, path: Mapping[str, str]) -> Response | None:
         """What `with_id` gives of a public Connector that was asked for before (see `Endpoint`)."""
         number = self._following.public.get(path["id"])
         return None if number is None else self.cache.get(number)

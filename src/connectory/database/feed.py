@@ -8,8 +8,9 @@ A restore changes the feed's epoch, which makes followers load everything anew.
 (docs/decisions/0003-one-change-feed.md)
 
 Large changes are prepared: their rows are marked with a number far ahead, which is `reserve`d for
-them, and nobody reads what is marked so. One row says that the feed has reached it, and all of it
-is there. (docs/decisions/0036-imports-are-prepared-in-place.md)
+them, and nobody shows what is marked so; a follower may look `Ahead` and get ready for it. One row
+says that the feed has reached it, and all of it is there.
+(docs/decisions/0036-imports-are-prepared-in-place.md)
 """
 
 import asyncio

@@ -174,7 +174,7 @@ class Application:
         accept = headers.get(b"accept")
         if accept is not None and accept != b"*/*" and not _accepts(accept, endpoint.produces):
             return None
-        found = endpoint.at_hand(match.arguments, grant)
+        found = endpoint.at_hand(match.arguments)
         if found is not None and self._rates is not None:
             self._rates.take(grant.project)
         return found

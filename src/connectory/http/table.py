@@ -90,7 +90,7 @@ class Request:
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-AtHand = Callable[[Mapping[str, str], Grant], Response | None]
+AtHand = Callable[[Mapping[str, str]], Response | None]
 
 Door = Callable[[Mapping[str, str], bytes], Awaitable[Grant | None]]
 
@@ -110,8 +110,8 @@ class Endpoint:
     handler: Handler
     #: Any one of these suffices; None: no Project's token is asked for.
     permissions: frozenset[Permission] | None
-    #: What the handler would answer, by the path's parameters and the grant, where that takes no
-    #: wait. It is asked first, and spares what a handler needs; None: the handler is to be asked.
+    #: What the handler would answer to all who may ask, by the path's parameters, where that takes
+    #: no wait. It is asked first, and spares what a handler needs; None: that is to be asked.
     at_hand: AtHand | None = None
     #: Another way in beside a Project's token: the grant of an Authorization header on this path,
     #: by the path's parameters; None where it is none of its kind.
@@ -144,7 +144,7 @@ class Endpoint:
         if self.operators and self.permissions is not None:
             raise ValueError(f"{self.method} {self.path} is a Project's or an operator's, not both")
         if self.at_hand is not None and (self.permissions is None or self.query or self.body):
-            raise ValueError(f"{self.path}: what is at hand is told by path and grant alone")
+            raise ValueError(f"{self.path}: what is at hand is told by the path alone")
 
     @property
     def guarded(self) -> bool:

@@ -51,7 +51,7 @@ class Identity:
         self._token_lifetime = token_seconds * SECOND
         self._grants: dict[str, Grant] = {}
         self._older_grants: dict[str, Grant] = {}
-        #: The same grants by the Authorization headers that had them; forgotten with the first.
+        #: The same by the Authorization headers that had them; all forgotten with every revocation.
         self._by_header: dict[bytes, Grant] = {}
         #: Grows with every revocation heard: what was read before it is not kept.
         self._revocations_heard = 0
